@@ -1,0 +1,236 @@
+# msgraph: `make help` lists what can be typed here.
+# What the code needs is ours (MG_*); CC, CFLAGS and LDFLAGS stay the builder's.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+LUA        ?= lua5.4
+BUSTED     ?= $(shell command -v busted)
+PKG_CONFIG ?= pkg-config
+FLAVOUR    ?= release
+BUILD      := build/$(FLAVOUR)
+DESTDIR    ?=
+PREFIX     ?= /usr/local
+LUADIR     ?= $(PREFIX)/share/lua/5.4
+LIBDIR     ?= $(PREFIX)/lib/lua/5.4
+BINDIR     ?= $(PREFIX)/bin
+
+# ---- what is built ---------------------------------------------------------------------------
+
+# pkg-config is asked when a recipe runs, not when this file is read: by then `.ci/deps` may have put
+# there what was missing. Its name for Lua 5.4 differs between systems.
+LUA_PKG     = $(shell for p in lua5.4 lua-5.4 lua54 lua; do $(PKG_CONFIG) --exists "$$p >= 5.4" 2>/dev/null && echo $$p && break; done)
+LUA_INCLUDE ?= $(shell $(PKG_CONFIG) --cflags $(LUA_PKG) 2>/dev/null)
+LUA_LIBS    ?= $(shell $(PKG_CONFIG) --libs $(LUA_PKG) 2>/dev/null)
+CORE_CFLAGS = $(shell $(PKG_CONFIG) --cflags libcurl libcrypto 2>/dev/null)
+CORE_LIBS   = $(or $(shell $(PKG_CONFIG) --libs libcurl libcrypto 2>/dev/null),-lcurl -lcrypto)
+SIM_LIBS    = $(or $(shell $(PKG_CONFIG) --libs libmicrohttpd libcrypto 2>/dev/null),-lmicrohttpd -lcrypto)
+
+CFLAGS       ?= -O2 -g
+MG_CPPFLAGS   = -D_GNU_SOURCE -Icsrc $(LUA_INCLUDE) $(CORE_CFLAGS)
+MG_CFLAGS    := -std=c11 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Wshadow -Wconversion \
+                -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror=implicit-function-declaration
+# nodelete: libcurl is initialised once a process and never undone, so the module stays too.
+MG_LDFLAGS   := -shared -pthread -Wl,-z,defs -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
+# a Lua module takes Lua's symbols from its host
+MG_LUA_UNDEF := -Wl,-z,undefs
+
+# Flavours: each its own folder under build/. `release` is what users get.
+SANITIZE := -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+MG_FLAVOUR_asan  := -O1 $(SANITIZE)
+MG_FLAVOUR_fuzz  := -O1 $(SANITIZE) -fsanitize=fuzzer-no-link
+MG_FLAVOUR_gcc   := -Werror
+MG_FLAVOUR_clang := -Werror
+MG_CFLAGS += $(MG_FLAVOUR_$(FLAVOUR))
+
+CORE_SRC := $(sort $(wildcard csrc/core/*.c csrc/core/*/*.c))
+BIND_SRC := $(sort $(wildcard csrc/lua/*.c))
+SIM_SRC  := $(sort $(wildcard csrc/sim/*.c))
+
+CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o)
+BIND_OBJ := $(BIND_SRC:%.c=$(BUILD)/%.o)
+SIM_OBJ  := $(SIM_SRC:%.c=$(BUILD)/%.o)
+
+MODDIR   := $(BUILD)/lua
+CORE_SO  := $(MODDIR)/msgraph/core.so
+SIM_SO   := $(MODDIR)/msgraph/sim/server.so
+CORE_A   := $(BUILD)/libmsgraph-core.a
+
+all: core sim  ## build the client and the simulator
+
+core: $(CORE_SO)
+sim: $(SIM_SO)
+.PHONY: all core sim
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(MG_CPPFLAGS) $(CFLAGS) $(MG_CFLAGS) -MMD -MP -c $< -o $@
+
+$(CORE_A): $(CORE_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(CORE_SO): $(BIND_OBJ) $(CORE_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $(MG_LDFLAGS) $(MG_LUA_UNDEF) $^ -o $@ $(CORE_LIBS)
+
+$(SIM_SO): $(SIM_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $(MG_LDFLAGS) $(MG_LUA_UNDEF) $^ -o $@ $(SIM_LIBS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- using it in place -----------------------------------------------------------------------
+
+RUN_ENV = LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.lua;;' LUA_CPATH='$(CURDIR)/$(MODDIR)/?.so;;'
+NEED    = @LUA='$(LUA)' CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' .ci/deps
+
+deps:  ## install what any target here still lacks (Debian, Ubuntu)
+	$(NEED) build test lint valgrind fuzz bench
+
+demo:  ## a leaver's devices leave management, in a simulated tenant
+	$(NEED) build
+	@$(MAKE) -s all
+	@$(RUN_ENV) $(LUA) examples/demo.lua
+
+env:  ## print the lines that let this tree be used in place
+	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;'"
+	@echo "export LUA_CPATH='$(CURDIR)/$(MODDIR)/?.so;;'"
+	@echo 'export PATH="$(CURDIR)/bin:$$PATH"'
+.PHONY: deps demo env
+
+# ---- checks ----------------------------------------------------------------------------------
+
+# The C tests, the program that starves them of memory, and programs that embed Lua, each one file.
+TESTS   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard spec/core/test_*.c)))
+TORTURE := $(patsubst %.c,$(BUILD)/%,$(wildcard spec/core/torture.c))
+HOSTS   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard spec/host/*.c)))
+# What they share: the files beside them that are none of those.
+SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out spec/core/test_%.c spec/core/torture.c,$(wildcard spec/core/*.c)))
+
+RUN_SPECS = $(RUN_ENV) LUA='$(LUA)' BUSTED='$(BUSTED)' OUT=$(BUILD)/spec spec/run
+
+programs: $(TESTS) $(TORTURE) $(HOSTS)
+.PHONY: programs
+.SECONDARY:
+
+$(BUILD)/spec/core/%: $(BUILD)/spec/core/%.o $(SUPPORT) $(CORE_A)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
+
+$(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS)
+
+# one run of C tests and specs, of any flavour; the targets below say which
+check: all programs
+	@$(RUN_SPECS) $(or $(NAME),tests) $(TESTS) -- $(SPECS)
+.PHONY: check
+
+test:  ## run every test and spec
+	$(NEED) build test
+	@$(MAKE) check
+
+# Lua is not built with the sanitizer, so its runtime has to be there before Lua starts.
+asan: export ASAN_OPTIONS  := detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1
+asan: export UBSAN_OPTIONS := print_stacktrace=1
+asan: export LSAN_OPTIONS  := suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
+asan:  ## the same with address, undefined-behaviour and leak sanitizers
+	$(NEED) build test
+	@WRAP="env LD_PRELOAD=$$(gcc -print-file-name=libasan.so)" $(MAKE) FLAVOUR=asan CC=gcc NAME=asan check
+.PHONY: test asan
+
+LINT_C := $(wildcard csrc/*/*.[ch] csrc/*/*/*.[ch] spec/*/*.[ch] bench/*.[ch])
+
+lint:  ## style and static checks of Lua and C; gcc and clang without a warning
+	$(NEED) build lint
+	luacheck --quiet $(wildcard lua spec bin/msgraph examples bench .luacheckrc)
+	clang-format --dry-run -Werror $(LINT_C)
+	@$(MAKE) FLAVOUR=gcc CC=gcc all programs
+	@$(MAKE) FLAVOUR=clang CC=clang all programs
+	@echo clang-tidy
+	@printf '%s\n' $(filter %.c,$(LINT_C)) | \
+	    xargs -P 2 -I FILE sh -c 'clang-tidy --quiet FILE -- -std=c11 $(MG_CPPFLAGS) 2>build/gcc/tidy.log || { cat build/gcc/tidy.log; exit 1; }'
+	@! grep -rnE '#[[:space:]]*include[[:space:]]*[<"](lua|lualib|lauxlib)' csrc/core || { echo 'csrc/core knows Lua'; exit 1; }
+	@$(call exports,build/gcc/lua/msgraph/core.so,luaopen_msgraph_core)
+	@$(call exports,build/gcc/lua/msgraph/sim/server.so,luaopen_msgraph_sim_server)
+.PHONY: lint
+
+# exports MODULE SYMBOL: the module shows that symbol and no other
+exports = names=$$(nm -D --defined-only $(1) | awk '{ print $$3 }'); \
+          [ "$$names" = $(2) ] || { echo "$(1) exports:" $$names; exit 1; }
+
+MEMCHECK := valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 \
+            --suppressions=spec/support/valgrind.supp
+
+valgrind:  ## C tests and one run of the client under memcheck
+	$(NEED) build test valgrind
+	@WRAP='$(MEMCHECK)' $(MAKE) NAME=valgrind SPECS=spec/integration check
+
+torture:  ## every scenario with allocation n failing, for every n
+	$(NEED) build test
+	@$(MAKE) FLAVOUR=asan CC=gcc torture-run
+.PHONY: valgrind torture
+
+# Seconds for each fuzzer. `make fuzz FUZZ_SECONDS=3600` is the long form. What is found lands in
+# build/fuzz/found; what is worth keeping goes to the corpus by
+#   build/fuzz/spec/fuzz/fuzz_X -merge=1 spec/fuzz/corpus/X build/fuzz/found/X
+FUZZ_SECONDS ?= 10
+FUZZERS := $(patsubst spec/fuzz/fuzz_%.c,%,$(sort $(wildcard spec/fuzz/fuzz_*.c)))
+
+fuzz:  ## every parser of foreign bytes, FUZZ_SECONDS=10 each
+	$(NEED) build fuzz
+	@$(MAKE) FLAVOUR=fuzz CC=clang fuzz-run
+
+fuzz-run: $(FUZZERS:%=$(BUILD)/spec/fuzz/fuzz_%)
+	@for name in $(FUZZERS); do \
+	    echo "fuzz: $$name"; \
+	    mkdir -p $(BUILD)/found/$$name; \
+	    $(BUILD)/spec/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 \
+	        -artifact_prefix=$(BUILD)/found/$$name- $(BUILD)/found/$$name spec/fuzz/corpus/$$name || exit 1; \
+	done
+
+$(BUILD)/spec/fuzz/%: $(BUILD)/spec/fuzz/%.o $(CORE_A)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) -fsanitize=fuzzer $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
+.PHONY: fuzz fuzz-run
+
+bench:  ## against plain libcurl: CPU, throughput, memory, start
+	$(NEED) build bench
+	@$(MAKE) all
+	@$(RUN_ENV) bench/run
+
+docs:  ## the examples in the docs run, and every exported name is documented
+	$(NEED) build test
+	@$(MAKE) NAME=docs TESTS= SPECS=spec/docs check
+.PHONY: bench docs
+
+# ---- installing ------------------------------------------------------------------------------
+
+INSTALL ?= install
+
+# install_lua FOLDER FIND_EXPRESSION: what find finds below lua/, to where `require` looks
+define install_lua
+	cd lua && find $(1) -name '*.lua' $(2) -exec sh -c 'for f; do \
+	    $(INSTALL) -D -m 644 "$$f" "$(DESTDIR)$(LUADIR)/$$f" || exit; done' sh {} +
+endef
+
+install: install-client install-sim  ## install under PREFIX (/usr/local), below DESTDIR
+
+install-client: core
+	$(call install_lua,msgraph,! -path 'msgraph/sim/*')
+	$(INSTALL) -D -m 755 $(CORE_SO) $(DESTDIR)$(LIBDIR)/msgraph/core.so
+	$(INSTALL) -D -m 755 bin/msgraph $(DESTDIR)$(BINDIR)/msgraph
+
+install-sim: sim
+	$(call install_lua,msgraph/sim)
+	$(INSTALL) -D -m 755 $(SIM_SO) $(DESTDIR)$(LIBDIR)/msgraph/sim/server.so
+.PHONY: install install-client install-sim
+
+# ---- the rest --------------------------------------------------------------------------------
+
+clean:  ## remove everything built
+	rm -rf build
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## *\(.*\)/\1	\2/p' Makefile | expand -t 16
+.PHONY: clean help

@@ -1,0 +1,59 @@
+/* csrc/core/exchange.h - one request's life: admitted, attempted, done.
+ *
+ *     ADMITTING ─▶ ATTEMPT ─▶ DONE
+ *         ╰───────────╯────▶ DONE (cancelled, out of time)
+ *
+ * ADMITTING waits for room on the wire: the place of the throttle gate and of waiting for a token.
+ * ATTEMPT is on the network. When it ends, judge() in transport.c decides what follows: the place
+ * of the retry policy; today everything is DONE. The state changes in mgc_exchange_enter() alone.
+ *
+ * The deadlines of the request are kept here too: libcurl is only told how long connecting may
+ * take, the rest depends on how far the request came.
+ */
+#ifndef MGC_EXCHANGE_H
+#define MGC_EXCHANGE_H
+
+#include "core/base/error.h"
+#include "core/origin.h"
+#include "core/wire/request.h"
+#include "core/wire/wire.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+typedef enum mgc_state { MGC_ADMITTING, MGC_ATTEMPT, MGC_DONE } mgc_state;
+
+enum { MGC_TRY_MS = 100 * 1000 }; /* longest single attempt, design/client.md 7 */
+
+struct mgc_exchange {
+    uint64_t            id;
+    mgc_state           state;
+    struct mgc_origin  *origin;  /* a reference of ours */
+    struct mgc_request *request; /* owned */
+    struct mgc_attempt  attempt; /* its results are the exchange's results */
+    int64_t             deadline_ms, started_ms;
+
+    TAILQ_ENTRY(mgc_exchange) link; /* in the transport's list for its state */
+};
+
+TAILQ_HEAD(mgc_exchanges, mgc_exchange);
+
+/* Takes the request and a reference of the origin. MGC_ENOMEM leaves both with the caller. */
+mgc_code mgc_exchange_new(struct mgc_exchange **out, struct mgc_request *r, struct mgc_origin *o,
+                          int64_t now_ms) MGC_NODISCARD;
+void     mgc_exchange_free(struct mgc_exchange *x); /* not while in ATTEMPT; NULL is fine */
+
+void mgc_exchange_enter(struct mgc_exchange *x, mgc_state state, int64_t now_ms);
+
+/* When something must be done about it if nothing happens before. */
+int64_t mgc_exchange_due_ms(const struct mgc_exchange *x);
+
+/* Which time limit has passed: MGC_OK when none has. */
+mgc_code mgc_exchange_overdue(const struct mgc_exchange *x, int64_t now_ms);
+
+/* The word an author branches on: the code's own kind, or "ambiguous" where a request that may
+ * not be sent twice could have been acted on without us knowing (design/client.md 1). */
+const char *mgc_exchange_kind(const struct mgc_exchange *x);
+
+#endif

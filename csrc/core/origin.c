@@ -1,0 +1,109 @@
+/* csrc/core/origin.c - see origin.h. */
+#include "core/origin.h"
+
+#include "core/base/buf.h"
+#include "core/base/mem.h"
+#include "core/base/url.h"
+#include "core/wire/wire.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CONNECT_MS = 10 * 1000, FIRST_BYTE_MS = 60 * 1000, STALL_MS = 20 * 1000, MAX_BODY = 64 << 20 };
+
+static mgc_code check_token(const struct mgc_origin_options *o, struct mgc_error *e)
+{
+    if (o->token_len == 0)
+        return mgc_error_set(e, MGC_EOPTION, "token: it is empty");
+    for (size_t i = 0; i < o->token_len; i++)
+        if (o->token[i] <= ' ' || o->token[i] >= 0x7f)
+            return mgc_error_set(e, MGC_EOPTION,
+                                 "token: it holds white space or other characters no token has");
+    return MGC_OK;
+}
+
+static mgc_code copy_text(char **out, const char *text)
+{
+    size_t n = strlen(text) + 1;
+    *out     = mgc_malloc(n);
+    if (*out == NULL)
+        return MGC_ENOMEM;
+    memcpy(*out, text, n);
+    return MGC_OK;
+}
+
+static mgc_code set_ca_file(struct mgc_origin *o, const char *path, struct mgc_error *e)
+{
+    if (path == NULL)
+        return MGC_OK;
+    if (access(path, R_OK) != 0)
+        return mgc_error_set(e, MGC_EOPTION, "ca_file: %s can not be read: %s", path,
+                             strerror(errno));
+    mgc_code rc = copy_text(&o->ca_file, path);
+    return rc == MGC_OK ? MGC_OK : mgc_error_set(e, rc, NULL);
+}
+
+static mgc_code set_base(struct mgc_origin *o, const struct mgc_origin_options *options,
+                         struct mgc_error *e)
+{
+    struct mgc_buf base;
+    mgc_buf_init(&base, SIZE_MAX);
+    mgc_code rc = mgc_url_origin(&base, options->endpoint, options->endpoint_len, e);
+    if (rc == MGC_OK && copy_text(&o->base, mgc_buf_text(&base)) != MGC_OK)
+        rc = mgc_error_set(e, MGC_ENOMEM, NULL);
+    mgc_buf_clear(&base);
+    return rc;
+}
+
+static int64_t or_default(int64_t value, int64_t fallback)
+{
+    return value > 0 ? value : fallback;
+}
+
+mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options *options,
+                        struct mgc_error *e)
+{
+    struct mgc_origin *o = mgc_calloc(sizeof *o);
+    if (o == NULL)
+        return mgc_error_set(e, MGC_ENOMEM, NULL);
+    o->references    = 1;
+    o->http          = options->http != MGC_HTTP_DEFAULT ? options->http : mgc_wire_default_http();
+    o->connect_ms    = or_default(options->connect_ms, CONNECT_MS);
+    o->first_byte_ms = or_default(options->first_byte_ms, FIRST_BYTE_MS);
+    o->stall_ms      = or_default(options->stall_ms, STALL_MS);
+    o->max_body      = options->max_body > 0 ? options->max_body : MAX_BODY;
+
+    mgc_code rc = check_token(options, e);
+    if (rc == MGC_OK)
+        rc = set_base(o, options, e);
+    if (rc == MGC_OK)
+        rc = set_ca_file(o, options->ca_file, e);
+    if (rc == MGC_OK && mgc_secret_set(&o->authorization, "Authorization: Bearer ", options->token,
+                                       options->token_len) != MGC_OK)
+        rc = mgc_error_set(e, MGC_ENOMEM, NULL);
+    if (rc != MGC_OK) {
+        mgc_origin_unref(o);
+        return rc;
+    }
+    *out = o;
+    return MGC_OK;
+}
+
+struct mgc_origin *mgc_origin_ref(struct mgc_origin *o)
+{
+    o->references++;
+    return o;
+}
+
+void mgc_origin_unref(struct mgc_origin *o)
+{
+    if (o == NULL || --o->references > 0)
+        return;
+    mgc_secret_clear(&o->authorization);
+    mgc_free(o->ca_file);
+    mgc_free(o->base);
+    mgc_free(o);
+}

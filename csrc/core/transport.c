@@ -1,0 +1,269 @@
+/* csrc/core/transport.c - see transport.h. */
+#include "core/transport.h"
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+#include "core/base/uuid.h"
+#include "core/wire/wire.h"
+
+#include <stddef.h>
+#include <unistd.h>
+
+struct mgc_transport {
+    struct mgc_wire     *wire;
+    pid_t                maker;
+    uint64_t             last_id;
+    struct mgc_exchanges waiting, under_way, done;
+    int                  n_done;
+    int64_t              check_ms; /* no deadline lies before this moment */
+    int64_t              wake_ms;
+    struct mgc_uuid_pool ids;
+};
+
+mgc_code mgc_transport_new(struct mgc_transport **out, struct mgc_error *e)
+{
+    struct mgc_transport *t = mgc_calloc(sizeof *t);
+    if (t == NULL)
+        return mgc_error_set(e, MGC_ENOMEM, NULL);
+    mgc_code rc = mgc_wire_new(&t->wire, e);
+    if (rc != MGC_OK) {
+        mgc_free(t);
+        return rc;
+    }
+    t->maker    = getpid();
+    t->check_ms = t->wake_ms = MGC_NEVER;
+    TAILQ_INIT(&t->waiting);
+    TAILQ_INIT(&t->under_way);
+    TAILQ_INIT(&t->done);
+    *out = t;
+    return MGC_OK;
+}
+
+static void free_all(struct mgc_exchanges *list)
+{
+    struct mgc_exchange *x;
+    while ((x = TAILQ_FIRST(list)) != NULL) {
+        TAILQ_REMOVE(list, x, link);
+        mgc_exchange_free(x);
+    }
+}
+
+void mgc_transport_free(struct mgc_transport *t)
+{
+    if (t == NULL || t->maker != getpid())
+        return; /* in a child: closing TLS would end the parent's connections */
+    struct mgc_exchange *x;
+    TAILQ_FOREACH (x, &t->under_way, link)
+        mgc_wire_cancel(t->wire, &x->attempt);
+    mgc_wire_free(t->wire);
+    free_all(&t->waiting);
+    free_all(&t->under_way);
+    free_all(&t->done);
+    mgc_free(t);
+}
+
+mgc_code mgc_transport_check(const struct mgc_transport *t, struct mgc_error *e)
+{
+    return t->maker == getpid() ? MGC_OK : mgc_error_set(e, MGC_EFORKED, NULL);
+}
+
+/* ---- an exchange's way through --------------------------------------------------------------- */
+
+static struct mgc_exchanges *list_of(struct mgc_transport *t, const struct mgc_exchange *x)
+{
+    return x->state == MGC_DONE      ? &t->done
+           : x->state == MGC_ATTEMPT ? &t->under_way
+                                     : &t->waiting;
+}
+
+static void move(struct mgc_transport *t, struct mgc_exchange *x, mgc_state state)
+{
+    struct mgc_exchanges *from = list_of(t, x);
+    mgc_exchange_enter(x, state, mgc_wire_now_ms(t->wire));
+    struct mgc_exchanges *to = list_of(t, x);
+    t->n_done += state == MGC_DONE;
+    if (from == to)
+        return;
+    TAILQ_REMOVE(from, x, link);
+    TAILQ_INSERT_TAIL(to, x, link);
+}
+
+static void end(struct mgc_transport *t, struct mgc_exchange *x, mgc_code code)
+{
+    if (x->state == MGC_ATTEMPT)
+        mgc_wire_cancel(t->wire, &x->attempt);
+    mgc_error_set(&x->attempt.error, code, NULL);
+    move(t, x, MGC_DONE);
+}
+
+static void start_waiting(struct mgc_transport *t)
+{
+    struct mgc_exchange *x;
+    while ((x = TAILQ_FIRST(&t->waiting)) != NULL && mgc_wire_has_room(t->wire)) {
+        move(t, x, MGC_ATTEMPT);
+        mgc_wire_start(t->wire, &x->attempt);
+    }
+}
+
+/* An attempt has ended: here it will be decided whether there is another. */
+static void judge(struct mgc_transport *t, struct mgc_exchange *x)
+{
+    move(t, x, MGC_DONE);
+}
+
+static struct mgc_exchange *exchange_of(struct mgc_attempt *a)
+{
+    return (struct mgc_exchange *)(void *)((char *)a - offsetof(struct mgc_exchange, attempt));
+}
+
+static void settle(struct mgc_transport *t)
+{
+    struct mgc_attempt *a;
+    while ((a = mgc_wire_take(t->wire)) != NULL)
+        judge(t, exchange_of(a));
+}
+
+static int64_t shortest_limit(const struct mgc_exchange *x)
+{
+    int64_t ms = mgc_earlier(x->origin->first_byte_ms, x->origin->stall_ms);
+    return mgc_earlier(mgc_earlier(ms, MGC_TRY_MS), x->request->deadline_ms);
+}
+
+/* A limit that begins later, say with the first byte of an answer, may end before the one that
+ * applies now: so no exchange is trusted for longer than its shortest limit. */
+static int64_t look_again_ms(const struct mgc_exchange *x, int64_t now_ms)
+{
+    return mgc_earlier(mgc_exchange_due_ms(x), now_ms + shortest_limit(x));
+}
+
+static void end_overdue(struct mgc_transport *t, struct mgc_exchanges *list, int64_t now_ms)
+{
+    struct mgc_exchange *next;
+    for (struct mgc_exchange *x = TAILQ_FIRST(list); x != NULL; x = next) {
+        next          = TAILQ_NEXT(x, link);
+        mgc_code code = mgc_exchange_overdue(x, now_ms);
+        if (code != MGC_OK)
+            end(t, x, code);
+        else
+            t->check_ms = mgc_earlier(t->check_ms, look_again_ms(x, now_ms));
+    }
+}
+
+/* `check_ms` is a lower bound of all deadlines: when it is reached, all are looked at and it is
+ * drawn anew. That happens every few seconds, not at every step. */
+static void check_deadlines(struct mgc_transport *t)
+{
+    int64_t now_ms = mgc_wire_now_ms(t->wire);
+    if (now_ms < t->check_ms)
+        return;
+    t->check_ms = MGC_NEVER;
+    end_overdue(t, &t->under_way, now_ms);
+    end_overdue(t, &t->waiting, now_ms);
+}
+
+/* ---- what a caller does ------------------------------------------------------------------------ */
+
+mgc_code mgc_transport_submit(struct mgc_transport *t, struct mgc_origin *o,
+                              const struct mgc_request_spec *spec, uint64_t *id,
+                              struct mgc_error *e)
+{
+    struct mgc_request  *r = NULL;
+    struct mgc_exchange *x = NULL;
+    int64_t              now_ms = mgc_now_ms();
+    mgc_code             rc     = mgc_request_new(&r, spec, o, &t->ids, e);
+    if (rc != MGC_OK)
+        return rc;
+    if (mgc_exchange_new(&x, r, o, now_ms) != MGC_OK) {
+        mgc_request_free(r);
+        return mgc_error_set(e, MGC_ENOMEM, NULL);
+    }
+    x->id = *id = ++t->last_id;
+    TAILQ_INSERT_TAIL(&t->waiting, x, link);
+    t->check_ms = mgc_earlier(t->check_ms, look_again_ms(x, now_ms));
+    mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
+    return MGC_OK;
+}
+
+/* The wait ends at the next moment that matters, rounded so that it has really come then. */
+static int shorten(const struct mgc_transport *t, int wait_ms)
+{
+    int64_t until = mgc_earlier(t->check_ms, t->wake_ms);
+    if (t->n_done > 0)
+        return 0;
+    if (until == MGC_NEVER)
+        return wait_ms;
+    int64_t left = until - mgc_now_ms();
+    return (int)mgc_earlier(wait_ms, left > 0 ? left : 0);
+}
+
+mgc_code mgc_transport_step(struct mgc_transport *t, int wait_ms, int *finished,
+                            struct mgc_error *e)
+{
+    start_waiting(t);
+    settle(t); /* what could not even be started */
+    mgc_code rc = mgc_wire_step(t->wire, shorten(t, wait_ms), e);
+    if (rc != MGC_OK)
+        return rc;
+    settle(t);
+    check_deadlines(t);
+    mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
+    *finished = t->n_done;
+    return MGC_OK;
+}
+
+const struct mgc_exchange *mgc_transport_first(const struct mgc_transport *t)
+{
+    return TAILQ_FIRST(&t->done);
+}
+
+struct mgc_exchange *mgc_transport_take(struct mgc_transport *t)
+{
+    struct mgc_exchange *x = TAILQ_FIRST(&t->done);
+    if (x == NULL)
+        return NULL;
+    TAILQ_REMOVE(&t->done, x, link);
+    t->n_done--;
+    return x;
+}
+
+static struct mgc_exchange *find(struct mgc_exchanges *list, uint64_t id)
+{
+    struct mgc_exchange *x;
+    TAILQ_FOREACH (x, list, link)
+        if (x->id == id)
+            return x;
+    return NULL;
+}
+
+bool mgc_transport_cancel(struct mgc_transport *t, uint64_t id)
+{
+    struct mgc_exchange *x = find(&t->under_way, id);
+    if (x == NULL)
+        x = find(&t->waiting, id);
+    if (x == NULL)
+        return false;
+    end(t, x, MGC_ECANCELLED);
+    mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
+    return true;
+}
+
+int mgc_transport_fd(struct mgc_transport *t)
+{
+    int fd = mgc_wire_fd(t->wire);
+    mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
+    return fd;
+}
+
+int64_t mgc_transport_due_ms(struct mgc_transport *t)
+{
+    bool ready = t->n_done > 0 || (TAILQ_FIRST(&t->waiting) != NULL && mgc_wire_has_room(t->wire));
+    if (ready)
+        return 0;
+    return mgc_earlier(mgc_wire_due_ms(t->wire), mgc_earlier(t->check_ms, t->wake_ms));
+}
+
+void mgc_transport_wake(struct mgc_transport *t, int64_t at_ms)
+{
+    t->wake_ms = at_ms;
+    mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
+}

@@ -1,0 +1,14 @@
+/* csrc/core/wire/global.h - libcurl's process-wide part: made once, thread safe, never undone.
+ *
+ * A host may use libcurl too, so curl_global_cleanup() is never ours to call. When we come
+ * first, libcurl's memory goes through mem.h and is wiped before it is given back: its send
+ * buffers hold bearer tokens, and a core dump of freed memory should not.
+ */
+#ifndef MGC_GLOBAL_H
+#define MGC_GLOBAL_H
+
+#include "core/base/error.h"
+
+mgc_code mgc_global_init(struct mgc_error *e) MGC_NODISCARD; /* cheap after the first time */
+
+#endif

@@ -1,0 +1,114 @@
+/* csrc/lua/lmg_module.c - luaopen_msgraph_core: the functions and the types of msgraph.core.
+ *
+ * Opening does no work: no socket, no clock, libcurl untouched. docs/types/core.lua is the
+ * reference of everything exported here.
+ */
+#include "core/base/clock.h"
+#include "core/base/headers.h"
+#include "core/base/url.h"
+#include "core/wire/wire.h"
+#include "lua/lmg.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+#define MSGRAPH_VERSION "0.1.0"
+
+void lmg_new_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction close)
+{
+    luaL_newmetatable(L, name);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, close);
+    lua_setfield(L, -2, "__gc");
+    lua_pushcfunction(L, close);
+    lua_setfield(L, -2, "__close");
+    lua_pushstring(L, name); /* getmetatable() gives this: nobody reaches __gc */
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
+/* core.curl() -> { version, ssl, http } */
+static int core_curl(lua_State *L)
+{
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, v->version);
+    lua_setfield(L, -2, "version");
+    lua_pushstring(L, v->ssl_version);
+    lua_setfield(L, -2, "ssl");
+    lua_pushstring(L, mgc_wire_default_http() == MGC_HTTP_2 ? "2" : "1.1");
+    lua_setfield(L, -2, "http");
+    return 1;
+}
+
+/* core.now() -> seconds */
+static int core_now(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)mgc_now_ms() / 1000);
+    return 1;
+}
+
+static void push_escaped(lua_State *L, const char *text, size_t n)
+{
+    luaL_Buffer b;
+    char       *out = luaL_buffinitsize(L, &b, 3 * n);
+    luaL_pushresultsize(&b, mgc_url_escape(out, text, n));
+}
+
+/* core.escape(text) -> text */
+static int core_escape(lua_State *L)
+{
+    size_t      n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    push_escaped(L, text, n);
+    return 1;
+}
+
+/* core.segment(text) -> text | nil, reason */
+static int core_segment(lua_State *L)
+{
+    size_t      n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    const char *why  = mgc_url_segment_fault(text, n);
+    if (why != NULL) {
+        lua_pushnil(L);
+        lua_pushstring(L, why);
+        return 2;
+    }
+    push_escaped(L, text, n);
+    return 1;
+}
+
+/* core.header(block, name) -> value | nil */
+static int core_header(lua_State *L)
+{
+    size_t      n, value_len;
+    const char *block = luaL_checklstring(L, 1, &n);
+    const char *name  = luaL_checkstring(L, 2);
+    const char *value;
+    if (!mgc_header_find(block, n, name, &value, &value_len))
+        return 0;
+    lua_pushlstring(L, value, value_len);
+    return 1;
+}
+
+__attribute__((visibility("default"))) int luaopen_msgraph_core(lua_State *L);
+
+int luaopen_msgraph_core(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"curl", core_curl},       {"now", core_now},       {"escape", core_escape},
+        {"segment", core_segment}, {"header", core_header}, {"origin", lmg_origin},
+        {"transport", lmg_transport}, {NULL, NULL}};
+    luaL_checkversion(L);
+    lmg_origin_register(L);
+    lmg_transport_register(L);
+    luaL_newlib(L, functions);
+    lua_pushstring(L, MSGRAPH_VERSION);
+    lua_setfield(L, -2, "version");
+    lmg_push_codes(L);
+    lua_setfield(L, -2, "codes");
+    return 1;
+}

@@ -1,0 +1,150 @@
+---@meta msgraph.core
+--- What the C module exports. `lua/msgraph` is its only intended user: use `require "msgraph"`.
+--- A spec compares this page with the real module, so it cannot go stale.
+
+---@class msgraph.core
+local core = {}
+
+---@type string  version of this library, "0.1.0"
+core.version = nil
+
+---@class msgraph.core.Curl
+---@field version string       libcurl at run time, "7.88.1"
+---@field ssl string           its TLS library, "OpenSSL/3.0.22"
+---@field http "1.1"|"2"       the HTTP version trusted by default with that libcurl
+
+---@type table<string, string>  every transport code a Failure can have, with its kind
+core.codes = nil
+
+--- The libcurl this process runs on.
+---@return msgraph.core.Curl
+function core.curl() end
+
+--- Monotonic clock.
+---@return number seconds
+function core.now() end
+
+--- Escapes one path segment: everything but unreserved characters (RFC 3986 2.3) becomes %XX.
+--- Returns nil and the reason ("is empty", "is \".\"", "holds a control character", "is not UTF-8")
+--- when the text can not be a segment.
+---@param text string
+---@return string? escaped
+---@return string? reason
+function core.segment(text) end
+
+--- Escapes a query string's name or value: everything but unreserved characters becomes %XX.
+---@param text string
+---@return string
+function core.escape(text) end
+
+---@class msgraph.core.OriginOpts
+---@field endpoint string            "https://graph.microsoft.com", scheme https, no path, no user info
+---@field token string               access token, sent as `Authorization: Bearer`, to this endpoint only
+---@field ca_file? string            PEM bundle of trusted authorities instead of the system's
+---@field http_version? "1.1"|"2"    default: see core.curl().http
+---@field connect_timeout? number    seconds for DNS, TCP and TLS together, default 10
+---@field first_byte_timeout? number seconds from connected to the first byte of the answer, default 60
+---@field stall_timeout? number      seconds without a byte once the answer has begun, default 20
+---@field max_body? integer          bytes of a response body accepted, default 64 MiB
+
+---@class msgraph.core.Origin         where requests may go, and the right to speak to it. Holds the secret.
+local Origin = {}
+
+--- Raises for options of the wrong type; returns nil, failure for an endpoint or token that can not be used.
+---@param opts msgraph.core.OriginOpts
+---@return msgraph.core.Origin?
+---@return msgraph.core.Failure?
+function core.origin(opts) end
+
+--- Gives the token up: it is wiped when the last request that was submitted with it has ended.
+--- Twice is as good as once. Also __close and __gc.
+function Origin:close() end
+
+---@class msgraph.core.Request
+---@field method string              "GET", "POST", ... upper case letters
+---@field target string              path below the endpoint with version and query, already escaped
+---                                  ("/v1.0/users?$top=5"), or a full URL of the same origin
+---@field headers? table<string,string> more headers; Authorization, Host, Content-Length,
+---                                  Transfer-Encoding, Connection, Expect are refused. A client-request-id given here is used.
+---@field body? string               sent as it is; nil: no body, Content-Length: 0 where the method wants one
+---@field idempotent? boolean        default: true for GET HEAD PUT DELETE PATCH OPTIONS
+---@field deadline? number           seconds for the whole operation, default 120
+---@field max_body? integer          bytes, default the origin's
+
+---@class msgraph.core.Response
+---@field status integer
+---@field body string                "" when there is none
+---@field headers string             raw header block, "Name: value\r\n" lines; read with core.header
+---@field client_request_id string
+---@field request_id? string         the server's id
+---@field retry_after? number        seconds, from Retry-After, retry-after-ms or x-ms-retry-after-ms
+---@field http_version "1.1"|"2"
+
+---@class msgraph.core.Failure
+---@field code string                one of docs/errors.md's transport codes: "dns", "connect", "tls_untrusted",
+---                                  "tls_name", "tls_expired", "tls", "reset", "truncated", "timeout_connect", "timeout_first_byte",
+---                                  "timeout_stall", "timeout", "body_too_large", "bad_answer", "proxy", "cancelled",
+---                                  "bad_request", "bad_option", "foreign_url", "no_memory", "internal"
+---@field kind string                "network" "timeout" "cancelled" "ambiguous" "protocol" "invalid"
+---@field message string             one sentence, without secrets
+---@field phase "not_sent"|"sent"|"answered"  how far the request came: nothing of it left | perhaps all of it | an answer began
+---@field client_request_id? string
+---@field request_id? string         when an answer began
+---@field status? integer            when an answer began
+
+--- Reads one header of a raw block, ignoring case. The last one wins.
+---@param block string
+---@param name string
+---@return string?
+function core.header(block, name) end
+
+---@class msgraph.core.Transport      many requests over one curl multi handle: queue, step, take, cancel, close.
+---                                    In a forked child every call raises but close().
+local Transport = {}
+
+---@return msgraph.core.Transport?
+---@return msgraph.core.Failure?
+function core.transport() end
+
+--- Queues a request. Sends nothing before the next step. Refusals (bad target, bad header) are
+--- returned here and nothing is queued.
+---@param origin msgraph.core.Origin
+---@param request msgraph.core.Request
+---@return integer? id   unique in this transport, never reused
+---@return msgraph.core.Failure?
+function Transport:submit(origin, request) end
+
+--- Moves everything that can be moved; waits at most `wait` seconds for something to happen
+--- (0: never waits). Returns early when a request finishes or a signal arrives.
+---@param wait number seconds, 0 to 3600
+---@return integer? finished  how many requests finished and can be taken
+---@return msgraph.core.Failure?
+function Transport:step(wait) end
+
+--- The next finished request: `id, response`, or `id, nil, failure`; nothing when none is left.
+---@return integer? id
+---@return msgraph.core.Response?
+---@return msgraph.core.Failure?
+function Transport:take() end
+
+--- Ends a request that is queued or under way; it is taken as usual, with the failure "cancelled".
+---@param id integer
+---@return boolean cancelled  false: it has finished already, or never was
+function Transport:cancel(id) end
+
+--- One descriptor that is readable whenever step() has something to do, timeouts included.
+---@return integer fd
+function Transport:pollfd() end
+
+--- Seconds until step() should be called even if the descriptor stays quiet; nil: no need.
+---@return number?
+function Transport:timeout() end
+
+--- Makes pollfd readable and timeout expire at a moment of the caller's (core.now() clock); nil: no more.
+---@param at? number
+function Transport:wake(at) end
+
+--- Cancels everything, closes every connection. Twice is as good as once. Also __close and __gc.
+function Transport:close() end
+
+return core
