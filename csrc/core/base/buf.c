@@ -20,11 +20,12 @@ void mgc_buf_clear(struct mgc_buf *b)
     b->len = b->cap = 0;
 }
 
-void mgc_buf_reset(struct mgc_buf *b)
+void mgc_buf_truncate(struct mgc_buf *b, size_t len)
 {
-    b->len = 0;
-    if (b->data != NULL)
-        b->data[0] = '\0';
+    if (len >= b->len)
+        return;
+    b->len       = len;
+    b->data[len] = '\0';
 }
 
 static mgc_code grow(struct mgc_buf *b, size_t need)

@@ -22,7 +22,9 @@ struct mgc_buf {
 
 void mgc_buf_init(struct mgc_buf *b, size_t limit);
 void mgc_buf_clear(struct mgc_buf *b); /* gives the bytes back; twice is as good as once */
-void mgc_buf_reset(struct mgc_buf *b); /* empty, keeps what is allocated */
+
+/* Forgets what came after the first `len` bytes, keeps what is allocated. */
+void mgc_buf_truncate(struct mgc_buf *b, size_t len);
 
 /* MGC_ENOMEM, or MGC_ETOO_LARGE past the ceiling. */
 mgc_code mgc_buf_append(struct mgc_buf *b, const void *bytes, size_t n) MGC_NODISCARD;

@@ -192,7 +192,7 @@ mgc_code mgc_url_origin(struct mgc_buf *out, const char *endpoint, size_t n, str
     }
     if (rc == MGC_OK && fault == NULL)
         return MGC_OK;
-    out->len = before;
+    mgc_buf_truncate(out, before);
     return rc != MGC_OK ? mgc_error_set(e, rc, NULL)
                         : mgc_error_set(e, MGC_EOPTION, "endpoint: %s", fault);
 }
@@ -266,7 +266,7 @@ mgc_code mgc_url_target(struct mgc_buf *out, const char *origin, const char *tar
     if (rc == MGC_OK)
         rc = mgc_buf_append(out, target, n);
     if (rc != MGC_OK) {
-        out->len = before;
+        mgc_buf_truncate(out, before);
         return mgc_error_set(e, rc, NULL);
     }
     return MGC_OK;

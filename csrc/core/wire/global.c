@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <string.h>
 
+enum { OLDEST = 0x075800 };
+
 static void curl_wiping_free(void *p)
 {
     if (p != NULL)
@@ -54,7 +56,10 @@ static void init_once(void)
 
 mgc_code mgc_global_init(struct mgc_error *e)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static pthread_once_t         once = PTHREAD_ONCE_INIT;
+    const curl_version_info_data *v    = curl_version_info(CURLVERSION_NOW);
+    if (v->version_num < OLDEST)
+        return mgc_error_set(e, MGC_EINTERNAL, "libcurl %s is too old, 7.88 is needed", v->version);
     pthread_once(&once, init_once);
     if (outcome == CURLE_OK)
         return MGC_OK;

@@ -3,12 +3,16 @@
  * A host may use libcurl too, so curl_global_cleanup() is never ours to call. When we come
  * first, libcurl's memory goes through mem.h and is wiped before it is given back: its send
  * buffers hold bearer tokens, and a core dump of freed memory should not.
+ *
+ * Needs libcurl 7.88: older ones let OpenSSL write to a socket that was reset, which raises
+ * SIGPIPE, and a library has no business with the signals of its host.
  */
 #ifndef MGC_GLOBAL_H
 #define MGC_GLOBAL_H
 
 #include "core/base/error.h"
 
-mgc_code mgc_global_init(struct mgc_error *e) MGC_NODISCARD; /* cheap after the first time */
+/* MGC_EINTERNAL when libcurl is too old or fails. Cheap after the first time. */
+mgc_code mgc_global_init(struct mgc_error *e) MGC_NODISCARD;
 
 #endif

@@ -13,10 +13,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct mgc_watched; /* what is known of one descriptor */
+
 struct mgc_watch {
-    int            epoll; /* -1 when closed */
-    unsigned char *fds;   /* flags by descriptor */
-    size_t         n_fds;
+    int                 epoll; /* -1 when closed */
+    struct mgc_watched *fds;   /* by number */
+    size_t              n_fds;
 };
 
 enum { MGC_READABLE = 1, MGC_WRITABLE = 2 };
@@ -31,6 +33,9 @@ mgc_code mgc_watch_want(struct mgc_watch *w, int fd, int events) MGC_NODISCARD;
  * off, since another descriptor of the same number may come at any time. */
 mgc_code mgc_watch_adopt(struct mgc_watch *w, int fd) MGC_NODISCARD;
 void     mgc_watch_gone(struct mgc_watch *w, int fd);
+
+/* Whether the peer has closed an adopted connection that has this local port. */
+bool mgc_watch_is_hung_up(struct mgc_watch *w, int local_port);
 
 /* Whether anybody still wants this descriptor; takes it out of the kernel's set when not. */
 bool mgc_watch_is_wanted(struct mgc_watch *w, int fd);

@@ -23,16 +23,18 @@ struct mgc_slot {
     struct mgc_wire    *wire;
     struct mgc_attempt *attempt; /* NULL while the slot is free */
     struct mgc_slot    *next_free;
+    bool                stale; /* the kept connection was dead before anything was sent on it */
     char                words[CURL_ERROR_SIZE]; /* libcurl's own account of a failure */
 };
 
 struct mgc_wire {
     CURLM              *multi;
-    CURLSH             *share; /* TLS sessions, so that a second connection resumes */
     struct mgc_watch    watch;
     int                 timer;
     bool                hosted;
+    const char         *ca_dir, *ca_bundle; /* the system's authorities: one of the two */
     int64_t             armed_ms, due_ms, now_ms;
+    mgc_code            fault; /* MGC_OK, or why what is under way may never hear of its socket */
     struct mgc_slot    *slots[MGC_IN_FLIGHT_MAX];
     int                 n_slots;
     struct mgc_slot    *free_slots;
@@ -80,9 +82,12 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *wire, void *u
                                  [CURL_POLL_OUT]   = MGC_WRITABLE,
                                  [CURL_POLL_INOUT] = MGC_READABLE | MGC_WRITABLE,
                                  [CURL_POLL_REMOVE] = 0};
-    struct mgc_wire *w = wire;
+    struct mgc_wire *w  = wire;
+    mgc_code         rc = mgc_watch_want(&w->watch, fd, events[what]);
     (void)easy, (void)unused;
-    return mgc_watch_want(&w->watch, fd, events[what]) == MGC_OK ? 0 : -1;
+    if (rc != MGC_OK)
+        w->fault = rc; /* -1 would leave libcurl's handle dead for good */
+    return 0;
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *wire)
@@ -117,11 +122,16 @@ static int on_send(void *slot, char *ip, char *local_ip, int port, int local_por
 {
     struct mgc_slot    *s = slot;
     struct mgc_attempt *a = s->attempt;
-    (void)ip, (void)local_ip, (void)port, (void)local_port;
-    if (a->phase != MGC_NOT_SENT && !a->request->idempotent) {
-        mgc_error_set(&a->error, MGC_ERESET, "a kept connection closed after the request was sent");
+    (void)ip, (void)local_ip, (void)port;
+    if (a->phase != MGC_NOT_SENT) {
+        mgc_error_set(&a->error, MGC_ERESET, "the connection closed after the request was sent");
         return CURL_PREREQFUNC_ABORT; /* the first copy may have been acted on */
     }
+    if (!s->stale && mgc_watch_is_hung_up(&s->wire->watch, local_port)) {
+        s->stale = true;
+        return CURL_PREREQFUNC_ABORT; /* collect() starts it again */
+    }
+    s->stale   = false;
     a->phase   = MGC_SENT;
     a->sent_ms = s->wire->now_ms;
     return CURL_PREREQFUNC_OK;
@@ -143,7 +153,7 @@ static size_t on_header(char *bytes, size_t one, size_t n, void *slot)
     a->phase              = MGC_ANSWERED;
     a->heard_ms           = s->wire->now_ms;
     if (n > 5 && memcmp(bytes, "HTTP/", 5) == 0) {
-        mgc_buf_reset(&a->headers); /* what came before was a 100 Continue or the like */
+        mgc_buf_truncate(&a->headers, 0); /* what came before was a 100 Continue or the like */
         return one * n;
     }
     return n <= 2 ? one * n : keep(a, &a->headers, bytes, one * n);
@@ -170,7 +180,6 @@ static CURLcode set_up(struct mgc_slot *s)
     CURL    *easy = s->easy;
     CURLcode rc   = CURLE_OK;
     SET(PRIVATE, s);
-    SET(SHARE, s->wire->share);
     SET(ERRORBUFFER, s->words);
     SET(NOSIGNAL, 1L);
     SET(PATH_AS_IS, 1L);
@@ -179,13 +188,10 @@ static CURLcode set_up(struct mgc_slot *s)
     SET(SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(SSL_VERIFYPEER, 1L);
     SET(SSL_VERIFYHOST, 2L);
+    SET(SSL_SESSIONID_CACHE, 0L); /* docs/decisions/0003: libcurl frees twice there when out of memory */
     SET(MAXAGE_CONN, (long)IDLE_MAX_S);
     SET(MAXLIFETIME_CONN, (long)CONNECTION_LIFE_S);
-#if LIBCURL_VERSION_NUM >= 0x075500
     SET(PROTOCOLS_STR, "https");
-#else
-    SET(PROTOCOLS, (long)CURLPROTO_HTTPS);
-#endif
     SET(OPENSOCKETFUNCTION, on_open);
     SET(OPENSOCKETDATA, s->wire);
     SET(CLOSESOCKETFUNCTION, on_close);
@@ -199,36 +205,27 @@ static CURLcode set_up(struct mgc_slot *s)
     return rc;
 }
 
-/* The system's authorities, looked up in the hashed directory where there is one: the bundle of
- * all of them takes 26 ms to parse, and with both set libcurl parses it for each connection
- * (design/performance.md 3 and 4). */
-static CURLcode set_trust(CURL *easy, const char *ca_file)
+static CURLcode set_origin(struct mgc_slot *s, const struct mgc_origin *o)
 {
-    const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
-    const char                   *dir   = NULL;
-    CURLcode                      rc    = CURLE_OK;
-    if (ca_file == NULL && built->capath != NULL && access(built->capath, R_OK | X_OK) == 0)
-        dir = built->capath;
-    SET(CAPATH, dir);
-    SET(CAINFO, ca_file != NULL ? ca_file : dir != NULL ? NULL : built->cainfo);
-    return rc;
-}
-
-static CURLcode set_origin(CURL *easy, const struct mgc_origin *o)
-{
-    const bool h2 = o->http == MGC_HTTP_2;
-    CURLcode   rc = set_trust(easy, o->ca_file);
+    CURL       *easy = s->easy;
+    const bool  h2   = o->http == MGC_HTTP_2;
+    CURLcode    rc   = CURLE_OK;
+    SET(CAPATH, o->ca_file != NULL ? NULL : s->wire->ca_dir);
+    SET(CAINFO, o->ca_file != NULL ? o->ca_file : s->wire->ca_bundle);
     SET(CONNECTTIMEOUT_MS, (long)o->connect_ms);
     SET(HTTP_VERSION, h2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     SET(PIPEWAIT, h2 ? 1L : 0L);
     return rc;
 }
 
-static CURLcode set_request(CURL *easy, const struct mgc_origin *o, struct mgc_request *r)
+static CURLcode set_request(struct mgc_slot *s)
 {
-    const bool head = strcmp(r->method, "HEAD") == 0;
-    CURLcode   rc   = CURLE_OK;
-    r->headers->data = o->authorization.text;
+    CURL               *easy = s->easy;
+    struct mgc_request *r    = s->attempt->request;
+    const bool          head = strcmp(r->method, "HEAD") == 0;
+    CURLcode            rc   = CURLE_OK;
+    r->headers->data         = s->attempt->origin->authorization.text;
+    SET(FRESH_CONNECT, s->stale ? 1L : 0L);
     SET(URL, r->url);
     SET(HTTPHEADER, r->headers);
     if (r->body != NULL) {
@@ -296,6 +293,7 @@ static mgc_code tls_code(CURL *easy)
     curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
     switch (verdict) {
     case X509_V_OK: /* the chain holds, so libcurl minded the name */
+    case X509_V_ERR_UNSPECIFIED: /* what libcurl leaves there until it has looked at the name */
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
         return MGC_ETLS_NAME;
@@ -377,32 +375,40 @@ bool mgc_wire_has_room(const struct mgc_wire *w)
     return w->free_slots != NULL || w->n_slots < MGC_IN_FLIGHT_MAX;
 }
 
-static CURLcode launch(struct mgc_wire *w, struct mgc_attempt *a)
+static CURLcode launch(struct mgc_slot *s)
 {
-    struct mgc_slot *s = take_slot(w);
-    if (s == NULL)
-        return CURLE_OUT_OF_MEMORY;
-    s->attempt  = a;
     s->words[0] = '\0';
-    a->slot     = s;
-    CURLcode cc = set_origin(s->easy, a->origin);
+    CURLcode cc = set_origin(s, s->attempt->origin);
     if (cc == CURLE_OK)
-        cc = set_request(s->easy, a->origin, a->request);
-    if (cc == CURLE_OK && curl_multi_add_handle(w->multi, s->easy) != CURLM_OK)
+        cc = set_request(s);
+    if (cc == CURLE_OK && curl_multi_add_handle(s->wire->multi, s->easy) != CURLM_OK)
         cc = CURLE_OUT_OF_MEMORY;
     return cc;
 }
 
+static void end(struct mgc_wire *w, struct mgc_attempt *a, CURLcode cc)
+{
+    if (a->slot != NULL) {
+        describe(a->slot, cc);
+        release(w, a);
+    } else {
+        mgc_error_set(&a->error, MGC_ENOMEM, NULL);
+    }
+    finish(w, a);
+}
+
 void mgc_wire_start(struct mgc_wire *w, struct mgc_attempt *a)
 {
-    CURLcode cc = launch(w, a);
-    if (cc == CURLE_OK)
-        return;
-    mgc_error_set(&a->error, cc == CURLE_OUT_OF_MEMORY ? MGC_ENOMEM : MGC_EINTERNAL, "%s",
-                  curl_easy_strerror(cc));
-    if (a->slot != NULL)
-        release(w, a);
-    finish(w, a);
+    CURLcode         cc = CURLE_OUT_OF_MEMORY;
+    struct mgc_slot *s  = take_slot(w);
+    if (s != NULL) {
+        s->attempt = a;
+        s->stale   = false;
+        a->slot    = s;
+        cc         = launch(s);
+    }
+    if (cc != CURLE_OK)
+        end(w, a, cc);
 }
 
 void mgc_wire_cancel(struct mgc_wire *w, struct mgc_attempt *a)
@@ -416,7 +422,8 @@ void mgc_wire_cancel(struct mgc_wire *w, struct mgc_attempt *a)
 static void act(struct mgc_wire *w, curl_socket_t fd, int bits)
 {
     int running;
-    curl_multi_socket_action(w->multi, fd, bits, &running);
+    if (curl_multi_socket_action(w->multi, fd, bits, &running) != CURLM_OK)
+        w->fault = MGC_ENOMEM;
 }
 
 static void run_timer(struct mgc_wire *w)
@@ -432,14 +439,38 @@ static void collect(struct mgc_wire *w)
     CURLMsg *m;
     int      left;
     while ((m = curl_multi_info_read(w->multi, &left)) != NULL) {
-        struct mgc_slot *s = NULL;
-        CURLcode         cc = m->data.result;
+        struct mgc_slot *s  = NULL;
+        CURLcode         cc = m->data.result; /* m is gone with the handle */
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s);
-        struct mgc_attempt *a = s->attempt;
-        describe(s, cc);
-        release(w, a); /* m is gone now */
-        finish(w, a);
+        if (s->stale && s->attempt->phase == MGC_NOT_SENT && cc == CURLE_ABORTED_BY_CALLBACK) {
+            curl_multi_remove_handle(w->multi, s->easy);
+            cc = launch(s);
+            if (cc == CURLE_OK)
+                continue;
+        }
+        end(w, s->attempt, cc);
     }
+}
+
+/* When a socket could not be watched, libcurl does not say whose: nobody shall wait for nothing. */
+static void give_up(struct mgc_wire *w)
+{
+    for (int i = 0; i < w->n_slots; i++) {
+        struct mgc_attempt *a = w->slots[i]->attempt;
+        if (a == NULL)
+            continue;
+        mgc_error_set(&a->error, w->fault, "a socket could not be watched");
+        end(w, a, CURLE_OK);
+    }
+    w->fault = MGC_OK;
+}
+
+static void look_after(struct mgc_wire *w)
+{
+    run_timer(w);
+    collect(w);
+    if (w->fault != MGC_OK)
+        give_up(w);
 }
 
 static void serve(struct mgc_wire *w, const struct epoll_event *ev)
@@ -472,16 +503,14 @@ mgc_code mgc_wire_step(struct mgc_wire *w, int wait_ms, struct mgc_error *e)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
     w->now_ms = mgc_now_ms();
-    run_timer(w);
-    collect(w);
+    look_after(w);
     int n = epoll_wait(w->watch.epoll, events, EVENTS_AT_ONCE, wait_for(w, wait_ms));
     if (n < 0 && errno != EINTR)
         return mgc_error_set(e, MGC_EINTERNAL, "epoll_wait: %s", strerror(errno));
     w->now_ms = mgc_now_ms();
     for (int i = 0; i < n; i++)
         serve(w, &events[i]);
-    run_timer(w);
-    collect(w);
+    look_after(w);
     return MGC_OK;
 }
 
@@ -521,9 +550,7 @@ void mgc_wire_alarm(struct mgc_wire *w, int64_t at_ms)
 static bool set_up_multi(struct mgc_wire *w)
 {
     w->multi = curl_multi_init();
-    w->share = curl_share_init();
-    return w->multi != NULL && w->share != NULL &&
-           curl_share_setopt(w->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK &&
+    return w->multi != NULL &&
            curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
            curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w) == CURLM_OK &&
            curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
@@ -531,6 +558,18 @@ static bool set_up_multi(struct mgc_wire *w)
            curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)MGC_IN_FLIGHT_MAX) == CURLM_OK &&
            curl_multi_setopt(w->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)MGC_IN_FLIGHT_MAX) ==
                CURLM_OK;
+}
+
+/* The system's authorities are looked up in the hashed directory where there is one: the bundle of
+ * all of them takes 26 ms to parse, and with both set libcurl parses it for each connection
+ * (design/performance.md 3 and 4). */
+static void find_authorities(struct mgc_wire *w)
+{
+    const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
+    if (built->capath != NULL && access(built->capath, R_OK | X_OK) == 0)
+        w->ca_dir = built->capath;
+    else
+        w->ca_bundle = built->cainfo;
 }
 
 static mgc_code set_up_wire(struct mgc_wire *w, struct mgc_error *e)
@@ -556,7 +595,8 @@ mgc_code mgc_wire_new(struct mgc_wire **out, struct mgc_error *e)
     w->armed_ms = w->due_ms = MGC_NEVER;
     w->now_ms               = mgc_now_ms();
     w->finished_tail        = &w->finished;
-    rc                      = set_up_wire(w, e);
+    find_authorities(w);
+    rc = set_up_wire(w, e);
     if (rc != MGC_OK) {
         mgc_wire_free(w);
         return rc;
@@ -572,7 +612,6 @@ void mgc_wire_free(struct mgc_wire *w)
     for (int i = 0; i < w->n_slots; i++)
         free_slot(w->slots[i]);
     curl_multi_cleanup(w->multi); /* closes the kept connections, through on_close */
-    curl_share_cleanup(w->share);
     mgc_watch_close(&w->watch);
     if (w->timer >= 0)
         close(w->timer);

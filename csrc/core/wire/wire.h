@@ -7,8 +7,10 @@
  * (design/performance.md). Connections are kept and reused.
  *
  * What libcurl is not left to decide: it repeats a request on its own when a kept connection
- * dies before the first byte of an answer, a POST too. That would retire devices twice, so
- * an attempt that may not be repeated is stopped before it is sent a second time.
+ * dies before the first byte of an answer, a POST too. That would retire devices twice. Here an
+ * attempt is sent once: the second time is stopped before a byte of it leaves. So that a
+ * connection which the server closed while it was idle is no reason for that, it is looked at
+ * right before sending, and replaced when it is dead.
  *
  * Nothing calls up: callbacks fill the attempt, and the owner takes it when it is finished.
  * Not thread safe; a wire belongs to the thread that steps it.

@@ -1,0 +1,46 @@
+/* spec/core/harness.h - what the tests of the transport share: one request, and what became of it. */
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include "core/transport.h"
+
+#include <string.h>
+
+#define TOKEN "eyJhbGciOiJub25lIn0.c2VjcmV0LXNlY3JldC1zZWNyZXQ.Zm9vYmFy"
+
+static inline struct mgc_origin_options origin_options(const char *endpoint, const char *ca_file)
+{
+    return (struct mgc_origin_options){.endpoint     = endpoint,
+                                       .endpoint_len = strlen(endpoint),
+                                       .token        = TOKEN,
+                                       .token_len    = strlen(TOKEN),
+                                       .ca_file      = ca_file};
+}
+
+static inline struct mgc_request_spec request(const char *method, const char *target)
+{
+    return (struct mgc_request_spec){
+        .method = method, .target = target, .target_len = strlen(target)};
+}
+
+/* Steps until something is finished and takes it; NULL after ten seconds, or when step fails. */
+static inline struct mgc_exchange *finish_one(struct mgc_transport *t)
+{
+    struct mgc_error e;
+    int              finished = 0;
+    for (int i = 0; i < 1000 && finished == 0; i++)
+        if (mgc_transport_step(t, 10, &finished, &e) != MGC_OK)
+            return NULL;
+    return mgc_transport_take(t);
+}
+
+/* Sends one request to its end. NULL: refused, with the reason in `e`. */
+static inline struct mgc_exchange *send_one(struct mgc_transport *t, struct mgc_origin *o,
+                                            const struct mgc_request_spec *spec,
+                                            struct mgc_error              *e)
+{
+    uint64_t id;
+    return mgc_transport_submit(t, o, spec, &id, e) == MGC_OK ? finish_one(t) : NULL;
+}
+
+#endif

@@ -1,0 +1,233 @@
+/* spec/core/server.c - see server.h. */
+#include "server.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(2);
+}
+
+/* ---- certificate ------------------------------------------------------------------------------ */
+
+static X509 *make_certificate(EVP_PKEY *key, enum server_certificate kind)
+{
+    X509      *cert = X509_new();
+    X509_NAME *name = X509_get_subject_name(cert);
+    const char *san = kind == SERVER_WRONG_NAME ? "DNS:elsewhere.example" : "DNS:localhost,IP:127.0.0.1";
+    X509_set_version(cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1 + (long)kind);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -7200);
+    X509_gmtime_adj(X509_getm_notAfter(cert), kind == SERVER_EXPIRED ? -3600 : 86400);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
+    X509_set_issuer_name(cert, name);
+    X509_set_pubkey(cert, key);
+    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
+    X509_add_ext(cert, e, -1);
+    X509_EXTENSION_free(e);
+    X509_sign(cert, key, EVP_sha256());
+    return cert;
+}
+
+static SSL_CTX *make_context(struct server *s, enum server_certificate kind)
+{
+    EVP_PKEY *key  = EVP_EC_gen("P-256");
+    X509     *cert = make_certificate(key, kind);
+    SSL_CTX  *ctx  = SSL_CTX_new(TLS_server_method());
+    strcpy(s->ca_file, "/tmp/msgraph-test-XXXXXX");
+    int   fd  = mkstemp(s->ca_file);
+    FILE *pem = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (pem == NULL || PEM_write_X509(pem, cert) != 1 || fclose(pem) != 0)
+        die("certificate");
+    if (SSL_CTX_use_certificate(ctx, cert) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)
+        die("certificate");
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    return ctx;
+}
+
+/* ---- one connection ----------------------------------------------------------------------------- */
+
+static atomic_int acted;
+static SSL_CTX   *context;
+
+struct request {
+    char   head[16384]; /* up to and with the blank line */
+    char   path[1024];
+    size_t len;
+};
+
+static size_t content_length(const char *head)
+{
+    const char *at = strcasestr(head, "\r\ncontent-length:");
+    return at != NULL ? strtoul(at + strlen("\r\ncontent-length:"), NULL, 10) : 0;
+}
+
+static bool read_request(SSL *ssl, struct request *r)
+{
+    r->len = 0;
+    char *end;
+    do {
+        int n = SSL_read(ssl, r->head + r->len, (int)(sizeof r->head - r->len - 1));
+        if (n <= 0)
+            return false;
+        r->len += (size_t)n;
+        r->head[r->len] = '\0';
+        end             = strstr(r->head, "\r\n\r\n");
+    } while (end == NULL);
+    size_t have = r->len - (size_t)(end + 4 - r->head), want = content_length(r->head);
+    char   body[4096];
+    while (have < want) {
+        int n = SSL_read(ssl, body, sizeof body);
+        if (n <= 0)
+            return false;
+        have += (size_t)n;
+    }
+    return sscanf(r->head, "%*s %1023s", r->path) == 1;
+}
+
+static bool say(SSL *ssl, const char *text)
+{
+    return SSL_write(ssl, text, (int)strlen(text)) > 0;
+}
+
+static bool answer(SSL *ssl, int status, const char *headers, const char *body)
+{
+    char head[1024];
+    snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nrequest-id: served\r\n%sContent-Length: %zu\r\n\r\n", status,
+             headers, strlen(body));
+    return say(ssl, head) && (*body == '\0' || say(ssl, body));
+}
+
+static bool large(SSL *ssl, size_t n)
+{
+    static const char chunk[16384];
+    char              head[128];
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", n);
+    bool ok = say(ssl, head);
+    for (; ok && n > 0; n -= n < sizeof chunk ? n : sizeof chunk)
+        ok = SSL_write(ssl, chunk, (int)(n < sizeof chunk ? n : sizeof chunk)) > 0;
+    return ok;
+}
+
+static void reset(SSL *ssl)
+{
+    struct linger hard = {.l_onoff = 1};
+    setsockopt(SSL_get_fd(ssl), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+}
+
+/* False when the connection shall end. */
+static bool serve(SSL *ssl, const struct request *r)
+{
+    const char *p = r->path;
+    char        text[32];
+    if (strncmp(p, "/count", 6) == 0) {
+        snprintf(text, sizeof text, "%d", atomic_load(&acted));
+        return answer(ssl, 200, "", text);
+    }
+    atomic_fetch_add(&acted, 1);
+    if (strncmp(p, "/status/", 8) == 0)
+        return answer(ssl, atoi(p + 8), "", "");
+    if (strncmp(p, "/json", 5) == 0)
+        return answer(ssl, 200, "Content-Type: application/json\r\n", "{\"value\":[]}");
+    if (strncmp(p, "/echo", 5) == 0)
+        return answer(ssl, 200, "", r->head);
+    if (strncmp(p, "/html", 5) == 0)
+        return answer(ssl, 200, "Content-Type: text/html\r\n", "<html>");
+    if (strncmp(p, "/redirect", 9) == 0)
+        return answer(ssl, 302, "Location: https://elsewhere.example/\r\n", "");
+    if (strncmp(p, "/retry", 6) == 0)
+        return answer(ssl, 429, "Retry-After: 2.128\r\n", "");
+    if (strncmp(p, "/continue", 9) == 0)
+        return say(ssl, "HTTP/1.1 100 Continue\r\nrequest-id: early\r\n\r\n") && answer(ssl, 204, "", "");
+    if (strncmp(p, "/large/", 7) == 0)
+        return large(ssl, strtoul(p + 7, NULL, 10));
+    if (strncmp(p, "/idle", 5) == 0) { /* as a server does when a connection was idle too long */
+        answer(ssl, 204, "", "");
+        SSL_shutdown(ssl);
+    }
+    if (strncmp(p, "/cut", 4) == 0)
+        say(ssl, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    if (strncmp(p, "/garbage", 8) == 0)
+        say(ssl, "SSH-2.0-what\r\n\r\n");
+    if (strncmp(p, "/stall", 6) == 0)
+        say(ssl, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    if (strncmp(p, "/stall", 6) == 0 || strncmp(p, "/silent", 7) == 0)
+        SSL_read(ssl, text, sizeof text); /* until the client goes away */
+    if (strncmp(p, "/reset", 6) == 0)
+        reset(ssl);
+    return false;
+}
+
+static void *connection(void *arg)
+{
+    int             fd  = (int)(long)arg;
+    SSL            *ssl = SSL_new(context);
+    struct request *r   = malloc(sizeof *r);
+    SSL_set_fd(ssl, fd);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (SSL_accept(ssl) == 1)
+        while (read_request(ssl, r) && serve(ssl, r))
+            ;
+    free(r);
+    SSL_free(ssl);
+    close(fd);
+    return NULL;
+}
+
+static _Noreturn void run(int listener)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_IGN);
+    for (;;) {
+        int       fd = accept(listener, NULL, NULL);
+        pthread_t thread;
+        if (fd >= 0 && pthread_create(&thread, NULL, connection, (void *)(long)fd) == 0)
+            pthread_detach(thread);
+    }
+}
+
+/* ---- the process ---------------------------------------------------------------------------------- */
+
+void server_start(struct server *s, enum server_certificate kind)
+{
+    struct sockaddr_in at   = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t          size = sizeof at;
+    int                fd   = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    context                 = make_context(s, kind);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 512) != 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &size) != 0)
+        die("server");
+    s->port = ntohs(at.sin_port);
+    snprintf(s->endpoint, sizeof s->endpoint, "https://127.0.0.1:%d", s->port);
+    s->pid = fork();
+    if (s->pid < 0)
+        die("fork");
+    if (s->pid == 0)
+        run(fd);
+    close(fd);
+    SSL_CTX_free(context);
+}
+
+void server_stop(struct server *s)
+{
+    kill(s->pid, SIGKILL);
+    waitpid(s->pid, NULL, 0);
+    unlink(s->ca_file);
+}

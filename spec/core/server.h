@@ -1,0 +1,25 @@
+/* spec/core/server.h - a real HTTPS server on loopback for the C tests, in a child process.
+ *
+ * The path says how it behaves: /status/NNN answers so, /json answers a document, /echo answers the
+ * request head it got, /close reads the request and closes, /reset the same with a TCP RST,
+ * /cut promises more body than it sends, /stall stops in the middle of a body, /silent never
+ * answers, /idle answers and closes, /large/N sends N bytes, /html answers a page, /redirect points to another host,
+ * /garbage is not HTTP, /continue sends 100 first, /retry answers 429 with a hint, /count answers
+ * how many requests the server has acted on. Keeps connections alive.
+ */
+#ifndef SERVER_H
+#define SERVER_H
+
+struct server {
+    int  pid;
+    int  port;
+    char endpoint[64];
+    char ca_file[64]; /* its own certificate, for localhost and 127.0.0.1 */
+};
+
+enum server_certificate { SERVER_GOOD, SERVER_EXPIRED, SERVER_WRONG_NAME };
+
+void server_start(struct server *s, enum server_certificate kind); /* exits the test on failure */
+void server_stop(struct server *s);
+
+#endif

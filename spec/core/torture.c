@@ -1,0 +1,132 @@
+/* spec/core/torture.c - every scenario with allocation n failing, for n = 0, 1, 2, ... until it
+ * passes untouched. libcurl's memory is counted too. At no n may it crash, leak, send a POST
+ * twice, or call a success what is none.
+ */
+#include "fakes.h"
+#include "harness.h"
+#include "server.h"
+
+#include "core/base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct server server;
+
+enum { LONGEST = 20000 }; /* no scenario allocates as often: more means it never ends */
+
+struct scenario {
+    const char *name, *method, *path;
+    int         status; /* of its answer; 0: none comes */
+    bool        fails;  /* when it has all its memory, too */
+    bool        rich;   /* with headers and a body */
+    bool        cancel;
+};
+
+static const struct scenario scenarios[] = {
+    {"a POST", "POST", "/status/204", 204, false, false, false},
+    {"a page", "GET", "/json", 200, false, false, false},
+    {"a PATCH with a body", "PATCH", "/json", 200, false, true, false},
+    {"a large body", "GET", "/large/300000", 200, false, false, false},
+    {"a reset", "POST", "/reset", 0, true, false, false},
+    {"a cut body", "GET", "/cut", 200, true, false, false},
+    {"a deadline", "GET", "/silent", 0, true, false, false},
+    {"a cancel", "POST", "/silent", 0, true, false, true},
+};
+
+static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transport *t,
+                                    struct mgc_origin *o)
+{
+    static const struct mgc_header headers[] = {{"Content-Type", "application/json", 12, 16},
+                                                {"Prefer", "return=minimal", 6, 14}};
+    struct mgc_request_spec        spec      = request(s->method, s->path);
+    struct mgc_error               e;
+    uint64_t                       id;
+    int                            n;
+    spec.deadline_ms = s->status == 0 ? 40 : 2000;
+    if (s->rich) {
+        spec.headers   = headers;
+        spec.n_headers = 2;
+        spec.body      = "{\"a\":[]}";
+        spec.body_len  = 8;
+    }
+    if (!s->cancel)
+        return send_one(t, o, &spec, &e);
+    if (mgc_transport_submit(t, o, &spec, &id, &e) != MGC_OK ||
+        mgc_transport_step(t, 5, &n, &e) != MGC_OK)
+        return NULL;
+    mgc_transport_cancel(t, id);
+    return mgc_transport_take(t);
+}
+
+/* True when it came to its proper end. */
+static bool play(const struct scenario *s)
+{
+    struct mgc_origin_options options = origin_options(server.endpoint, server.ca_file);
+    struct mgc_transport     *t       = NULL;
+    struct mgc_origin        *o       = NULL;
+    struct mgc_exchange      *x       = NULL;
+    struct mgc_error          e;
+    if (mgc_origin_new(&o, &options, &e) == MGC_OK && mgc_transport_new(&t, &e) == MGC_OK)
+        x = perform(s, t, o);
+    bool proper = x != NULL && x->attempt.status == s->status &&
+                  (x->attempt.error.code != MGC_OK) == s->fails;
+    mgc_exchange_free(x);
+    mgc_transport_free(t);
+    mgc_origin_unref(o);
+    return proper;
+}
+
+static int acted(void)
+{
+    struct mgc_origin_options options = origin_options(server.endpoint, server.ca_file);
+    struct mgc_request_spec   spec    = request("GET", "/count");
+    struct mgc_transport     *t       = NULL;
+    struct mgc_origin        *o       = NULL;
+    struct mgc_error          e;
+    if (mgc_origin_new(&o, &options, &e) != MGC_OK || mgc_transport_new(&t, &e) != MGC_OK)
+        exit(2);
+    struct mgc_exchange *x = send_one(t, o, &spec, &e);
+    int                  n = x != NULL ? atoi(mgc_buf_text(&x->attempt.body)) : -1;
+    mgc_exchange_free(x);
+    mgc_transport_free(t);
+    mgc_origin_unref(o);
+    return n;
+}
+
+/* How many allocations were made to fail; -1 after a failure, which is told. */
+static long torture(const struct scenario *s)
+{
+    for (long n = 0; n < LONGEST; n++) {
+        int  before = acted();
+        long live   = fake_mem_live();
+        fake_mem_fail_at(n);
+        bool proper  = play(s);
+        bool starved = fake_mem_count() > n;
+        fake_mem_fail_at(-1);
+        if (fake_mem_live() != live)
+            return fprintf(stderr, "%s: %ld blocks leaked at n = %ld\n", s->name, fake_mem_live() - live, n), -1;
+        if (s->method[0] == 'P' && s->method[1] == 'O' && acted() > before + 1)
+            return fprintf(stderr, "%s: sent twice at n = %ld\n", s->name, n), -1;
+        if (!starved)
+            return proper ? n : (fprintf(stderr, "%s: fails with all its memory\n", s->name), -1);
+    }
+    return fprintf(stderr, "%s: no end in sight\n", s->name), -1;
+}
+
+int main(void)
+{
+    int passed = 0, failed = 0;
+    server_start(&server, SERVER_GOOD);
+    fake_mem_install();
+    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
+        play(&scenarios[i]); /* what libcurl and OpenSSL keep for the process is made now */
+        long n = torture(&scenarios[i]);
+        printf("# %s: %ld allocations failed one by one\n", scenarios[i].name, n);
+        passed += n >= 0;
+        failed += n < 0;
+    }
+    server_stop(&server);
+    printf("torture: %d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
