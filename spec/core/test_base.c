@@ -152,6 +152,7 @@ static void test_origins(void)
                  {"https://user@graph.microsoft.com", NULL},
                  {"https://graph.microsoft.com:x@evil.example/", NULL},
                  {"https://graph.microsoft.com\\@evil.example", NULL},
+                 {"https://graph%2emicrosoft.com", NULL},
                  {"https://a b", NULL},
                  {"https://", NULL},
                  {"", NULL}};

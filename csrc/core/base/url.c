@@ -172,6 +172,10 @@ static mgc_code origin_of(struct mgc_buf *out, const char *url, size_t n, const 
         *fault = "it must begin with https://";
         return MGC_OK;
     }
+    if (memchr(url, '%', path_offset(url, n)) != NULL) { /* libcurl would unescape it */
+        *fault = "the host may not hold escapes";
+        return MGC_OK;
+    }
     CURLU   *u  = NULL;
     mgc_code rc = parse(&u, url, n, fault);
     if (rc == MGC_OK && *fault == NULL)
