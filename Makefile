@@ -25,7 +25,8 @@ LUA_PKG     = $(shell for p in lua5.4 lua-5.4 lua54 lua; do $(PKG_CONFIG) --exis
 LUA_INCLUDE ?= $(shell $(PKG_CONFIG) --cflags $(LUA_PKG) 2>/dev/null)
 LUA_LIBS    ?= $(shell $(PKG_CONFIG) --libs $(LUA_PKG) 2>/dev/null)
 CORE_CFLAGS = $(shell $(PKG_CONFIG) --cflags libcurl libcrypto 2>/dev/null)
-CORE_LIBS   = $(or $(shell $(PKG_CONFIG) --libs libcurl libcrypto 2>/dev/null),-lcurl -lcrypto)
+CORE_LIBS   = $(or $(shell $(PKG_CONFIG) --libs libcurl libcrypto 2>/dev/null),-lcurl -lcrypto) -lm
+TEST_LIBS   = $(or $(shell $(PKG_CONFIG) --libs libssl 2>/dev/null),-lssl)
 SIM_LIBS    = $(or $(shell $(PKG_CONFIG) --libs libmicrohttpd libcrypto 2>/dev/null),-lmicrohttpd -lcrypto)
 
 CFLAGS       ?= -O2 -g
@@ -103,58 +104,82 @@ env:  ## print the lines that let this tree be used in place
 
 # ---- checks ----------------------------------------------------------------------------------
 
-# The C tests, the program that starves them of memory, and programs that embed Lua, each one file.
-TESTS   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard spec/core/test_*.c)))
-TORTURE := $(patsubst %.c,$(BUILD)/%,$(wildcard spec/core/torture.c))
+# Programs of one file each: test_*.c counts its tests, torture.c starves the code of memory. In spec/core they
+# stand on the core alone, in spec/host they embed Lua; any other program there is for a spec to start.
+TESTS   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard spec/core/test_*.c spec/host/test_*.c)))
+TORTURE := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard spec/core/torture.c spec/host/torture.c)))
 HOSTS   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard spec/host/*.c)))
 # What they share: the files beside them that are none of those.
 SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out spec/core/test_%.c spec/core/torture.c,$(wildcard spec/core/*.c)))
 
-RUN_SPECS = $(RUN_ENV) LUA='$(LUA)' BUSTED='$(BUSTED)' OUT=$(BUILD)/spec spec/run
+RUN_SPECS = $(RUN_ENV) LUA='$(LUA)' BUSTED='$(BUSTED)' OUT=$(BUILD)/log/$(NAME) spec/run
 
 programs: $(TESTS) $(TORTURE) $(HOSTS)
 .PHONY: programs
 .SECONDARY:
 
 $(BUILD)/spec/core/%: $(BUILD)/spec/core/%.o $(SUPPORT) $(CORE_A)
-	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS) $(TEST_LIBS)
 
 $(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS)
 
-# one run of C tests and specs, of any flavour; the targets below say which
+# One run of C tests and specs; the targets below say of which flavour, under what and which specs.
+NAME ?= tests
 check: all programs
-	@$(RUN_SPECS) $(or $(NAME),tests) $(TESTS) -- $(SPECS)
+	@$(RUN_SPECS) $(NAME) $(TESTS) -- $(SPECS)
 .PHONY: check
 
 test:  ## run every test and spec
 	$(NEED) build test
 	@$(MAKE) check
 
-# Lua is not built with the sanitizer, so its runtime has to be there before Lua starts.
-asan: export ASAN_OPTIONS  := detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1
-asan: export UBSAN_OPTIONS := print_stacktrace=1
-asan: export LSAN_OPTIONS  := suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
+asan torture: export ASAN_OPTIONS  := detect_stack_use_after_return=1:quarantine_size_mb=16
+asan torture: export UBSAN_OPTIONS := print_stacktrace=1
 asan:  ## the same with address, undefined-behaviour and leak sanitizers
 	$(NEED) build test
-	@WRAP="env LD_PRELOAD=$$(gcc -print-file-name=libasan.so)" $(MAKE) FLAVOUR=asan CC=gcc NAME=asan check
+	@PATH='$(CURDIR)/build/asan/bin':"$$PATH" $(MAKE) FLAVOUR=asan CC=gcc NAME=asan build/asan/bin/lua5.4 check
 .PHONY: test asan
+
+# Lua is not built with the sanitizer, so its runtime has to be there before Lua starts. Under the name of
+# Lua, first in PATH, for the specs start Lua too.
+build/asan/bin/lua5.4: build/asan/spec/support/unpreload.so
+	@mkdir -p $(@D)
+	printf '#!/bin/bash\nLD_PRELOAD="%s %s" exec -a lua5.4 %s "$$@"\n' \
+	    "$$(gcc -print-file-name=libasan.so)" '$(CURDIR)/$<' "$$(PATH=$${PATH#*:} command -v lua5.4)" >$@
+	chmod +x $@
+
+build/asan/spec/support/unpreload.so: spec/support/unpreload.c
+	@mkdir -p $(@D)
+	gcc -shared -fPIC $< -o $@
 
 LINT_C := $(wildcard csrc/*/*.[ch] csrc/*/*/*.[ch] spec/*/*.[ch] bench/*.[ch])
 
 lint:  ## style and static checks of Lua and C; gcc and clang without a warning
 	$(NEED) build lint
-	luacheck --quiet $(wildcard lua spec bin/msgraph examples bench .luacheckrc)
+	@$(MAKE) -k lint-lua lint-format lint-warnings lint-tidy lint-shape
+
+lint-lua:
+	luacheck --quiet --no-color $(wildcard lua spec bin/msgraph examples bench docs/types .luacheckrc)
+	for rockspec in rockspec/*; do luarocks lint $$rockspec || exit; done
+
+lint-format:
 	clang-format --dry-run -Werror $(LINT_C)
+
+lint-warnings:
 	@$(MAKE) FLAVOUR=gcc CC=gcc all programs
 	@$(MAKE) FLAVOUR=clang CC=clang all programs
-	@echo clang-tidy
-	@printf '%s\n' $(filter %.c,$(LINT_C)) | \
-	    xargs -P 2 -I FILE sh -c 'clang-tidy --quiet FILE -- -std=c11 $(MG_CPPFLAGS) 2>build/gcc/tidy.log || { cat build/gcc/tidy.log; exit 1; }'
-	@! grep -rnE '#[[:space:]]*include[[:space:]]*[<"](lua|lualib|lauxlib)' csrc/core || { echo 'csrc/core knows Lua'; exit 1; }
+
+# one file a run: clang-tidy 14 takes va_list for uninitialised when it has seen another file before
+lint-tidy:
+	@printf '%s\n' $(filter csrc/%.c,$(LINT_C)) | \
+	    xargs -P $$(nproc) -I FILE sh -c 'echo clang-tidy FILE; clang-tidy --quiet FILE -- -std=c11 $(MG_CPPFLAGS) 2>/dev/null'
+
+lint-shape: lint-warnings
+	@! grep -rnE '#[[:space:]]*include[[:space:]]*[<"](lua|lualib|lauxlib|lua/)' csrc/core || { echo 'csrc/core knows Lua'; exit 1; }
 	@$(call exports,build/gcc/lua/msgraph/core.so,luaopen_msgraph_core)
 	@$(call exports,build/gcc/lua/msgraph/sim/server.so,luaopen_msgraph_sim_server)
-.PHONY: lint
+.PHONY: lint lint-lua lint-format lint-warnings lint-tidy lint-shape
 
 # exports MODULE SYMBOL: the module shows that symbol and no other
 exports = names=$$(nm -D --defined-only $(1) | awk '{ print $$3 }'); \
@@ -169,8 +194,11 @@ valgrind:  ## C tests and one run of the client under memcheck
 
 torture:  ## every scenario with allocation n failing, for every n
 	$(NEED) build test
-	@$(MAKE) FLAVOUR=asan CC=gcc torture-run
-.PHONY: valgrind torture
+	@$(MAKE) FLAVOUR=asan CC=gcc NAME=torture torture-run
+
+torture-run: all $(TORTURE)
+	@$(RUN_SPECS) $(NAME) $(TORTURE)
+.PHONY: valgrind torture torture-run
 
 # Seconds for each fuzzer. `make fuzz FUZZ_SECONDS=3600` is the long form. What is found lands in
 # build/fuzz/found; what is worth keeping goes to the corpus by
@@ -184,10 +212,11 @@ fuzz:  ## every parser of foreign bytes, FUZZ_SECONDS=10 each
 
 fuzz-run: $(FUZZERS:%=$(BUILD)/spec/fuzz/fuzz_%)
 	@for name in $(FUZZERS); do \
-	    echo "fuzz: $$name"; \
-	    mkdir -p $(BUILD)/found/$$name; \
-	    $(BUILD)/spec/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 \
-	        -artifact_prefix=$(BUILD)/found/$$name- $(BUILD)/found/$$name spec/fuzz/corpus/$$name || exit 1; \
+	    found=$(BUILD)/found/$$name; \
+	    mkdir -p $$found; \
+	    $(BUILD)/spec/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 \
+	        -artifact_prefix=$$found- $$found spec/fuzz/corpus/$$name >$$found.log 2>&1 || { cat $$found.log; exit 1; }; \
+	    sed -n "s/^stat::number_of_executed_units: */fuzz: $$name: inputs tried: /p" $$found.log; \
 	done
 
 $(BUILD)/spec/fuzz/%: $(BUILD)/spec/fuzz/%.o $(CORE_A)

@@ -12,7 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CONNECT_MS = 10 * 1000, FIRST_BYTE_MS = 60 * 1000, STALL_MS = 20 * 1000, MAX_BODY = 64 << 20 };
+enum {
+    CONNECT_MS    = 10 * 1000,
+    FIRST_BYTE_MS = 60 * 1000,
+    STALL_MS      = 20 * 1000,
+    MAX_BODY      = 64 << 20
+};
 
 static mgc_code check_token(const struct mgc_origin_options *o, struct mgc_error *e)
 {

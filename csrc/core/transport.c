@@ -71,9 +71,7 @@ mgc_code mgc_transport_check(const struct mgc_transport *t, struct mgc_error *e)
 
 static struct mgc_exchanges *list_of(struct mgc_transport *t, const struct mgc_exchange *x)
 {
-    return x->state == MGC_DONE      ? &t->done
-           : x->state == MGC_ATTEMPT ? &t->under_way
-                                     : &t->waiting;
+    return x->state == MGC_DONE ? &t->done : x->state == MGC_ATTEMPT ? &t->under_way : &t->waiting;
 }
 
 static void move(struct mgc_transport *t, struct mgc_exchange *x, mgc_state state)
@@ -167,8 +165,8 @@ mgc_code mgc_transport_submit(struct mgc_transport *t, struct mgc_origin *o,
                               const struct mgc_request_spec *spec, uint64_t *id,
                               struct mgc_error *e)
 {
-    struct mgc_request  *r = NULL;
-    struct mgc_exchange *x = NULL;
+    struct mgc_request  *r      = NULL;
+    struct mgc_exchange *x      = NULL;
     int64_t              now_ms = mgc_now_ms();
     mgc_code             rc     = mgc_request_new(&r, spec, o, &t->ids, e);
     if (rc != MGC_OK)

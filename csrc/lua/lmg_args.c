@@ -54,12 +54,12 @@ static void read_boolean(lua_State *L, int arg, const struct lmg_field *f, char 
 
 void lmg_read(lua_State *L, int arg, const struct lmg_field *fields, size_t n, void *out)
 {
-    static void (*const readers[])(lua_State *, int, const struct lmg_field *, char *) = {
-        [LMG_TEXT]    = read_text,
-        [LMG_SECONDS] = read_seconds,
-        [LMG_BYTES]   = read_bytes,
-        [LMG_BOOLEAN] = read_boolean};
-    static const int absent = -1;
+    static void (*const readers[])(lua_State *, int, const struct lmg_field *,
+                                   char *) = {[LMG_TEXT]    = read_text,
+                                              [LMG_SECONDS] = read_seconds,
+                                              [LMG_BYTES]   = read_bytes,
+                                              [LMG_BOOLEAN] = read_boolean};
+    static const int absent                = -1;
 
     luaL_checktype(L, arg, LUA_TTABLE);
     for (size_t i = 0; i < n; i++) {

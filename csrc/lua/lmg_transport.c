@@ -57,7 +57,8 @@ static const struct lmg_field fields[] = {
     {"method", LMG_TEXT, true, offsetof(struct args, spec.method), LMG_NO_LENGTH},
     {"target", LMG_TEXT, true, offsetof(struct args, spec.target),
      offsetof(struct args, spec.target_len)},
-    {"body", LMG_TEXT, false, offsetof(struct args, spec.body), offsetof(struct args, spec.body_len)},
+    {"body", LMG_TEXT, false, offsetof(struct args, spec.body),
+     offsetof(struct args, spec.body_len)},
     {"idempotent", LMG_BOOLEAN, false, offsetof(struct args, idempotent), 0},
     {"deadline", LMG_SECONDS, false, offsetof(struct args, spec.deadline_ms), 0},
     {"max_body", LMG_BYTES, false, offsetof(struct args, spec.max_body), 0},
@@ -234,8 +235,8 @@ static int transport_wake(lua_State *L)
 void lmg_transport_register(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"submit", transport_submit},   {"step", transport_step},       {"take", transport_take},
-        {"cancel", transport_cancel},   {"pollfd", transport_pollfd},   {"timeout", transport_timeout},
-        {"wake", transport_wake},       {"close", transport_close},     {NULL, NULL}};
+        {"submit", transport_submit}, {"step", transport_step},     {"take", transport_take},
+        {"cancel", transport_cancel}, {"pollfd", transport_pollfd}, {"timeout", transport_timeout},
+        {"wake", transport_wake},     {"close", transport_close},   {NULL, NULL}};
     lmg_new_type(L, LMG_TRANSPORT, methods, transport_close);
 }

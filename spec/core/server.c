@@ -28,9 +28,10 @@ static void die(const char *what)
 
 static X509 *make_certificate(EVP_PKEY *key, enum server_certificate kind)
 {
-    X509      *cert = X509_new();
-    X509_NAME *name = X509_get_subject_name(cert);
-    const char *san = kind == SERVER_WRONG_NAME ? "DNS:elsewhere.example" : "DNS:localhost,IP:127.0.0.1";
+    X509       *cert = X509_new();
+    X509_NAME  *name = X509_get_subject_name(cert);
+    const char *san  = kind == SERVER_WRONG_NAME ? "DNS:elsewhere.example"
+                                                 : "DNS:localhost,IP:127.0.0.1";
     X509_set_version(cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1 + (long)kind);
     X509_gmtime_adj(X509_getm_notBefore(cert), -7200);
@@ -110,7 +111,8 @@ static bool say(SSL *ssl, const char *text)
 static bool answer(SSL *ssl, int status, const char *headers, const char *body)
 {
     char head[1024];
-    snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nrequest-id: served\r\n%sContent-Length: %zu\r\n\r\n", status,
+    snprintf(head, sizeof head,
+             "HTTP/1.1 %d X\r\nrequest-id: served\r\n%sContent-Length: %zu\r\n\r\n", status,
              headers, strlen(body));
     return say(ssl, head) && (*body == '\0' || say(ssl, body));
 }
@@ -155,7 +157,8 @@ static bool serve(SSL *ssl, const struct request *r)
     if (strncmp(p, "/retry", 6) == 0)
         return answer(ssl, 429, "Retry-After: 2.128\r\n", "");
     if (strncmp(p, "/continue", 9) == 0)
-        return say(ssl, "HTTP/1.1 100 Continue\r\nrequest-id: early\r\n\r\n") && answer(ssl, 204, "", "");
+        return say(ssl, "HTTP/1.1 100 Continue\r\nrequest-id: early\r\n\r\n") &&
+               answer(ssl, 204, "", "");
     if (strncmp(p, "/large/", 7) == 0)
         return large(ssl, strtoul(p + 7, NULL, 10));
     if (strncmp(p, "/idle", 5) == 0) { /* as a server does when a connection was idle too long */

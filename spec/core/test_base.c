@@ -176,7 +176,8 @@ static void test_targets(void)
         mgc_code    code;
     } cases[] = {
         {"/v1.0/users?$top=5", "https://graph.microsoft.com/v1.0/users?$top=5", MGC_OK},
-        {"https://graph.microsoft.com/v1.0/users?$skiptoken=a%2Fb", "https://graph.microsoft.com/v1.0/users?$skiptoken=a%2Fb", MGC_OK},
+        {"https://graph.microsoft.com/v1.0/users?$skiptoken=a%2Fb",
+         "https://graph.microsoft.com/v1.0/users?$skiptoken=a%2Fb", MGC_OK},
         {"https://GRAPH.microsoft.com:443/v1.0/x", "https://graph.microsoft.com/v1.0/x", MGC_OK},
         {"/v1.0/a?b=..", "https://graph.microsoft.com/v1.0/a?b=..", MGC_OK},
         {"/v1.0/...", "https://graph.microsoft.com/v1.0/...", MGC_OK},
@@ -203,8 +204,8 @@ static void test_targets(void)
         struct mgc_buf   b;
         struct mgc_error e = {0};
         mgc_buf_init(&b, SIZE_MAX);
-        CHECK_INT(cases[i].code, mgc_url_target(&b, origin, cases[i].target,
-                                                strlen(cases[i].target), &e));
+        CHECK_INT(cases[i].code,
+                  mgc_url_target(&b, origin, cases[i].target, strlen(cases[i].target), &e));
         CHECK_TEXT(cases[i].want, mgc_buf_text(&b));
         mgc_buf_clear(&b);
     }
@@ -214,9 +215,10 @@ static void test_targets(void)
 
 static void test_header_lookup(void)
 {
-    static const char block[] = "Content-Type: text/html\r\nrequest-ID:  one \r\nrequest-id: two\r\nX:\r\nlast: no newline";
-    const char       *v;
-    size_t            n;
+    static const char block[] =
+        "Content-Type: text/html\r\nrequest-ID:  one \r\nrequest-id: two\r\nX:\r\nlast: no newline";
+    const char *v;
+    size_t      n;
     CHECK(mgc_header_find(block, strlen(block), "request-id", &v, &n));
     CHECK(n == 3 && memcmp(v, "two", 3) == 0); /* the last one wins */
     CHECK(mgc_header_find(block, strlen(block), "X", &v, &n));
@@ -240,8 +242,10 @@ static void test_retry_after(void)
         {"Retry-After: 99999999999999999999\r\n", MGC_RETRY_AFTER_MAX_MS},
         {"Retry-After: 5\r\nretry-after-ms: 1500\r\n", 1500},
         {"x-ms-retry-after-ms: 20\r\n", 20},
-        {"Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 10:00:30 GMT\r\n", 30000},
-        {"Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 09:00:00 GMT\r\n", 0},
+        {"Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 10:00:30 GMT\r\n",
+         30000},
+        {"Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 09:00:00 GMT\r\n",
+         0},
         {"Retry-After: Thu, 01 Jan 1970 00:20:00 GMT\r\n", 200000}, /* now is 1000 */
         {"Date: nonsense\r\nRetry-After: Thu, 01 Jan 1970 00:20:00 GMT\r\n", 200000},
         {"Retry-After: soon\r\n", -1},

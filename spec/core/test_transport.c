@@ -121,8 +121,10 @@ static void test_methods(void)
 
 static void test_what_can_not_be_sent_is_refused_at_once(void)
 {
-    static const struct mgc_header bad[] = {{"X", "a\r\nb", 1, 4}, {"authorization", "x", 13, 1},
-                                            {"Host", "x", 4, 1},   {"content-length", "1", 14, 1},
+    static const struct mgc_header bad[] = {{"X", "a\r\nb", 1, 4},
+                                            {"authorization", "x", 13, 1},
+                                            {"Host", "x", 4, 1},
+                                            {"content-length", "1", 14, 1},
                                             {"", "x", 0, 1}};
     open_all();
     CHECK(go("get", "/json") == NULL);
@@ -154,8 +156,9 @@ static void test_answers_of_every_status(void)
     static const struct {
         const char *path;
         int         status;
-    } cases[] = {{"/status/204", 204}, {"/status/200", 200}, {"/status/401", 401}, {"/status/404", 404},
-                 {"/status/503", 503}, {"/redirect", 302},   {"/continue", 204},   {"/retry", 429}};
+    } cases[] = {{"/status/204", 204}, {"/status/200", 200}, {"/status/401", 401},
+                 {"/status/404", 404}, {"/status/503", 503}, {"/redirect", 302},
+                 {"/continue", 204},   {"/retry", 429}};
     open_all();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct mgc_exchange *x = go("POST", cases[i].path);
@@ -516,7 +519,7 @@ static void test_origin_options(void)
 {
     struct mgc_origin        *o    = NULL;
     struct mgc_origin_options good = origin_options("https://localhost", NULL), bad = good;
-    bad.token_len                  = 0;
+    bad.token_len = 0;
     CHECK_INT(MGC_EOPTION, mgc_origin_new(&o, &bad, &error));
     bad       = good;
     bad.token = "a\nb", bad.token_len = 3;

@@ -105,7 +105,9 @@ static long torture(const struct scenario *s)
         bool starved = fake_mem_count() > n;
         fake_mem_fail_at(-1);
         if (fake_mem_live() != live)
-            return fprintf(stderr, "%s: %ld blocks leaked at n = %ld\n", s->name, fake_mem_live() - live, n), -1;
+            return fprintf(stderr, "%s: %ld blocks leaked at n = %ld\n", s->name,
+                           fake_mem_live() - live, n),
+                   -1;
         if (s->method[0] == 'P' && s->method[1] == 'O' && acted() > before + 1)
             return fprintf(stderr, "%s: sent twice at n = %ld\n", s->name, n), -1;
         if (!starved)

@@ -46,11 +46,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static char              base[]      = "https://graph.microsoft.com";
-    const struct mgc_origin  origin      = {.base = base, .max_body = 1};
-    struct mgc_header        headers[16] = {0};
-    struct mgc_request_spec  spec        = {.headers = headers};
-    char                    *copy        = malloc(n + 1);
+    static char             base[]      = "https://graph.microsoft.com";
+    const struct mgc_origin origin      = {.base = base, .max_body = 1};
+    struct mgc_header       headers[16] = {0};
+    struct mgc_request_spec spec        = {.headers = headers};
+    char                   *copy        = malloc(n + 1);
     must(copy != NULL);
     memcpy(copy, data, n);
     char *at = copy, *end = copy + n, *text;

@@ -66,8 +66,8 @@ static void *guest_main(void *arg)
     lua_pushcfunction(L, run_script);
     lua_pushlightuserdata(L, (void *)g->script);
     int rc = lua_pcall(L, 1, 1, 0);
-    printf("%d: %s%s\n", g->number, rc == LUA_OK ? "" : "error: ",
-           lua_tostring(L, -1) != NULL ? lua_tostring(L, -1) : "?");
+    printf("%d: %s%s\n", g->number,
+           rc == LUA_OK ? "" : "error: ", lua_tostring(L, -1) != NULL ? lua_tostring(L, -1) : "?");
     lua_close(L);
     return NULL;
 }
@@ -81,9 +81,8 @@ int main(int argc, char **argv)
         return 2;
     }
     for (int i = 0; i < n; i++) {
-        guests[i] = (struct guest){.script = argv[3], .number = i + 1};
-        guests[i].memory =
-            (struct memory){.limit = strtoul(argv[1], NULL, 10), .dry_at = -1};
+        guests[i]        = (struct guest){.script = argv[3], .number = i + 1};
+        guests[i].memory = (struct memory){.limit = strtoul(argv[1], NULL, 10), .dry_at = -1};
         if (pthread_create(&guests[i].thread, NULL, guest_main, &guests[i]) != 0)
             return 2;
     }

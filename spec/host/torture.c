@@ -35,7 +35,8 @@ static const char guest_script[] =
     "  local done = graph.map({ 'ada@contoso.com', 'nobody@contoso.com' }, { concurrency = 2 },\n"
     "    function(user) return client:remove_all_devices(user) end)\n"
     "  assert(done[1] and not done[2])\n"
-    "  local task = graph.spawn(function() return client:post('/users', { a = graph.array {} }) end)\n"
+    "  local task = graph.spawn(function() return client:post('/users', { a = graph.array {} }) "
+    "end)\n"
     "  local ok, err = task:join()\n"
     "  assert(not ok and tostring(err))\n"
     "  graph.sleep(0.001)\n"
@@ -96,7 +97,7 @@ static bool starve(lua_State *L, struct memory *m, long n)
     lua_pushvalue(L, 1);
     m->count  = 0;
     m->dry_at = n;
-    int rc    = lua_pcall(L, 0, 0, 0);
+    int  rc   = lua_pcall(L, 0, 0, 0);
     bool dry  = m->count > n;
     m->dry_at = -1;
     if (rc == LUA_OK && dry)

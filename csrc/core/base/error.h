@@ -8,7 +8,8 @@
 
 #define MGC_NODISCARD __attribute__((warn_unused_result))
 
-/*        code              name                  kind         sentence */
+/* clang-format off */
+/* code, name, kind, sentence */
 #define MGC_ERROR_MAP(X)                                                                           \
     X(OK,                 "ok",                 "ok",        "no error")                           \
     X(ENOMEM,             "no_memory",          "network",   "not enough memory")                  \
@@ -33,12 +34,13 @@
     X(ETOO_LARGE,         "body_too_large",     "protocol",  "the answer is larger than allowed")  \
     X(EANSWER,            "bad_answer",         "protocol",  "the answer is not HTTP as it should be") \
     X(EINTERNAL,          "internal",           "network",   "libcurl or the system refused a call")
+/* clang-format on */
 
 typedef enum mgc_code {
 #define X(code, name, kind, sentence) MGC_##code,
     MGC_ERROR_MAP(X)
 #undef X
-    MGC_CODES
+        MGC_CODES
 } mgc_code;
 
 /* How far a request came when it ended. */

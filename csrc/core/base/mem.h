@@ -10,9 +10,9 @@
 #include <stddef.h>
 
 struct mgc_allocator {
-    void *(*malloc)(size_t n);            /* NULL when out of memory */
-    void *(*realloc)(void *p, size_t n);  /* as C's, n > 0 */
-    void (*free)(void *p);                /* as C's, p may be NULL */
+    void *(*malloc)(size_t n);           /* NULL when out of memory */
+    void *(*realloc)(void *p, size_t n); /* as C's, n > 0 */
+    void (*free)(void *p);               /* as C's, p may be NULL */
 };
 
 void mgc_mem_set(const struct mgc_allocator *a); /* copied; NULL restores the C library's */

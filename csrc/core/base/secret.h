@@ -16,8 +16,8 @@ struct mgc_secret {
 };
 
 /* Keeps a copy of prefix followed by the bytes. On MGC_ENOMEM `s` stays as it was. */
-mgc_code mgc_secret_set(struct mgc_secret *s, const char *prefix, const char *bytes, size_t n)
-    MGC_NODISCARD;
-void mgc_secret_clear(struct mgc_secret *s); /* wipes; twice is as good as once */
+mgc_code mgc_secret_set(struct mgc_secret *s, const char *prefix, const char *bytes,
+                        size_t n) MGC_NODISCARD;
+void     mgc_secret_clear(struct mgc_secret *s); /* wipes; twice is as good as once */
 
 #endif

@@ -8,8 +8,8 @@
 
 static bool is_unreserved(unsigned char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 size_t mgc_url_escape(char *out, const char *text, size_t n)
@@ -81,7 +81,8 @@ const char *mgc_url_segment_fault(const char *text, size_t n)
 static bool is_plain_url_text(const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (s[i] <= ' ' || s[i] >= 0x7f || s[i] == '\\' || s[i] == '"' || s[i] == '<' || s[i] == '>')
+        if (s[i] <= ' ' || s[i] >= 0x7f || s[i] == '\\' || s[i] == '"' || s[i] == '<' ||
+            s[i] == '>')
             return false;
     return true;
 }
@@ -238,30 +239,39 @@ static const char *target_fault(const char *target, size_t n)
     return NULL;
 }
 
+/* Turns a whole URL of this origin into the path and query at its end. */
+static mgc_code strip_origin(const char *origin, const char **target, size_t *n,
+                             struct mgc_error *e)
+{
+    const char    *fault = NULL;
+    struct mgc_buf theirs;
+    mgc_buf_init(&theirs, SIZE_MAX);
+    mgc_code   rc      = origin_of(&theirs, *target, *n, &fault);
+    const bool foreign = strcmp(mgc_buf_text(&theirs), origin) != 0;
+    mgc_buf_clear(&theirs);
+    if (rc != MGC_OK)
+        return mgc_error_set(e, rc, NULL);
+    if (fault != NULL)
+        return mgc_error_set(e, MGC_EREQUEST, "a path must begin with /, and of a URL, %s", fault);
+    if (foreign)
+        return mgc_error_set(e, MGC_EFOREIGN, "this client speaks to %s only", origin);
+    size_t at = path_offset(*target, *n);
+    *target += at;
+    *n -= at;
+    if (*n == 0 || **target != '/')
+        return mgc_error_set(e, MGC_EREQUEST, "the URL has no path");
+    return MGC_OK;
+}
+
 mgc_code mgc_url_target(struct mgc_buf *out, const char *origin, const char *target, size_t n,
                         struct mgc_error *e)
 {
-    const char *fault = NULL;
-    mgc_code    rc    = MGC_OK;
-    if (n == 0 || target[0] != '/') { /* a whole URL */
-        struct mgc_buf theirs;
-        mgc_buf_init(&theirs, SIZE_MAX);
-        rc           = origin_of(&theirs, target, n, &fault);
-        bool foreign = rc == MGC_OK && fault == NULL && strcmp(mgc_buf_text(&theirs), origin) != 0;
-        mgc_buf_clear(&theirs);
-        if (rc != MGC_OK)
-            return mgc_error_set(e, rc, NULL);
-        if (fault != NULL)
-            return mgc_error_set(e, MGC_EREQUEST, "a path must begin with /, and of a URL, %s", fault);
-        if (foreign)
-            return mgc_error_set(e, MGC_EFOREIGN, "this client speaks to %s only", origin);
-        size_t at = path_offset(target, n);
-        target += at;
-        n -= at;
-        if (n == 0 || target[0] != '/')
-            return mgc_error_set(e, MGC_EREQUEST, "the URL has no path");
-    }
-    fault = target_fault(target, n);
+    mgc_code rc = MGC_OK;
+    if (n == 0 || target[0] != '/')
+        rc = strip_origin(origin, &target, &n, e);
+    if (rc != MGC_OK)
+        return rc;
+    const char *fault = target_fault(target, n);
     if (fault != NULL)
         return mgc_error_set(e, MGC_EREQUEST, "%s", fault);
 

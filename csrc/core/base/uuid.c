@@ -24,7 +24,7 @@ static const unsigned char *draw(struct mgc_uuid_pool *pool)
 
 mgc_code mgc_uuid_make(struct mgc_uuid_pool *pool, char out[MGC_UUID_LEN + 1])
 {
-    static const char hex[] = "0123456789abcdef";
+    static const char    hex[]  = "0123456789abcdef";
     const unsigned char *random = draw(pool);
     if (random == NULL)
         return MGC_EINTERNAL;

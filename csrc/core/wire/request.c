@@ -52,8 +52,8 @@ static mgc_code check(const struct mgc_request_spec *spec, struct mgc_error *e)
     for (size_t i = 0; i < spec->n_headers; i++) {
         const struct mgc_header *h = &spec->headers[i];
         if (!mgc_header_is_valid(h->name, h->name_len, h->value, h->value_len))
-            return mgc_error_set(e, MGC_EREQUEST, "header %zu has characters that no header may have",
-                                 i + 1);
+            return mgc_error_set(e, MGC_EREQUEST,
+                                 "header %zu has characters that no header may have", i + 1);
     }
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
         if (find(spec, reserved[i]) != NULL)
@@ -137,15 +137,15 @@ static struct mgc_request *pack(const struct mgc_request_spec *spec, const struc
                                 const struct standing *s, size_t n)
 {
     /* libcurl would ask for a 100-continue and guess a type: with a body both are taken out */
-    const bool   typed = find(spec, "Content-Type") != NULL;
-    const size_t extra = spec->body == NULL ? 0 : typed ? 1 : 2;
-    const size_t nodes = 1 + n + spec->n_headers + extra;
-    const size_t text  = count_bytes(spec, s, n) + sizeof "Expect:" + sizeof "Content-Type:";
-    struct mgc_request *r = mgc_malloc(sizeof *r + nodes * sizeof(struct curl_slist) + text +
-                                       url->len + 1 + spec->body_len);
+    const bool          typed = find(spec, "Content-Type") != NULL;
+    const size_t        extra = spec->body == NULL ? 0 : typed ? 1 : 2;
+    const size_t        nodes = 1 + n + spec->n_headers + extra;
+    const size_t        text  = count_bytes(spec, s, n) + sizeof "Expect:" + sizeof "Content-Type:";
+    struct mgc_request *r     = mgc_malloc(sizeof *r + nodes * sizeof(struct curl_slist) + text +
+                                           url->len + 1 + spec->body_len);
     if (r == NULL)
         return NULL;
-    *r         = (struct mgc_request){.headers = (struct curl_slist *)(void *)(r + 1)};
+    *r          = (struct mgc_request){.headers = (struct curl_slist *)(void *)(r + 1)};
     *r->headers = (struct curl_slist){.data = NULL, .next = r->headers + 1};
 
     struct writer w = {.node = r->headers + 1, .text = (char *)(r->headers + nodes)};
@@ -157,7 +157,8 @@ static struct mgc_request *pack(const struct mgc_request_spec *spec, const struc
     for (size_t i = 0; i < extra; i++) {
         *w.node = (struct curl_slist){.data = w.text, .next = w.node + 1};
         w.node++;
-        put(&w, i == 0 ? "Expect:" : "Content-Type:", i == 0 ? sizeof "Expect:" : sizeof "Content-Type:");
+        put(&w, i == 0 ? "Expect:" : "Content-Type:",
+            i == 0 ? sizeof "Expect:" : sizeof "Content-Type:");
     }
     w.node[-1].next = NULL;
 

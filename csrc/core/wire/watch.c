@@ -75,7 +75,8 @@ mgc_code mgc_watch_adopt(struct mgc_watch *w, int fd)
 {
     mgc_code rc = make_room(w, fd);
     if (rc == MGC_OK)
-        w->fds[fd] = (struct mgc_watched){.adopted = true}; /* new: the kernel knows nothing of it */
+        w->fds[fd] =
+            (struct mgc_watched){.adopted = true}; /* new: the kernel knows nothing of it */
     return rc;
 }
 

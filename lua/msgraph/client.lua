@@ -1,0 +1,269 @@
+-- lua/msgraph/client.lua
+--- A client: one endpoint, one credential, and the requests made with them.
+--
+-- Inside a task a request yields, outside it waits; same call, same result. The token goes to the
+-- client's endpoint and nowhere else: the core refuses other URLs and follows no redirect.
+local config = require "msgraph.config"
+local core = require "msgraph.core"
+local devices = require "msgraph.devices"
+local errors = require "msgraph.errors"
+local host = require "msgraph.host"
+local json = require "msgraph.json"
+local loop = require "msgraph.loop"
+local response = require "msgraph.response"
+
+local M = {}
+
+---@class msgraph.Client
+---@field endpoint string "https://graph.microsoft.com"
+---@field package origin msgraph.core.Origin
+local Client = { __name = "msgraph.Client" }
+Client.__index = Client
+
+---@class msgraph.RequestOpts
+---@field query? table<string, string|number|boolean> encoded and sorted by name
+---@field headers? table<string, string>
+---@field deadline? number     seconds for the whole operation, default 120
+---@field idempotent? boolean  may it be sent twice; default: by the method, false for POST
+---@field max_body? integer    bytes of the answer accepted, default the client's
+local CALL = { query = "table", headers = "table", deadline = "number", idempotent = "boolean", max_body = "number" }
+
+---@class msgraph.FullRequest: msgraph.RequestOpts
+---@field method string
+---@field path string   "/users" (of v1.0), "/beta/users", or a full URL of the client's endpoint
+---@field body? table|string
+local FULL = { method = "string", path = "string", body = "any" }
+for name, expected in pairs(CALL) do FULL[name] = expected end
+
+-- ---- building a request -------------------------------------------------------------------------
+
+local function query_value(name, value)
+  local kind = math.type(value) or type(value)
+  if kind == "string" then return core.escape(value) end
+  if kind == "boolean" or kind == "integer" then return tostring(value) end
+  if kind == "float" then return core.escape(("%.14g"):format(value)) end
+  error(("query parameter '%s' must be a string, number or boolean, got %s"):format(name, kind), 0)
+end
+
+-- `$` may stand in a query as it is, and reads better in everybody's logs.
+local function query_name(name)
+  if type(name) ~= "string" then error(("query names must be strings, got %s"):format(type(name)), 0) end
+  return (core.escape(name):gsub("^%%24", "$"))
+end
+
+local function query_string(query)
+  local parts = {}
+  for name, value in pairs(query) do parts[#parts + 1] = query_name(name) .. "=" .. query_value(name, value) end
+  table.sort(parts)
+  return table.concat(parts, "&")
+end
+
+local function target_of(path, query)
+  if type(path) ~= "string" then
+    error(("path must be a string, got %s"):format(type(path)), 0)
+  elseif path:find("^/") then
+    if not path:find("^/v1%.0/") and not path:find("^/beta/") then path = "/v1.0" .. path end
+  elseif not path:find("^%a[%w+.-]*://") then
+    error(("path '%s' must begin with / (as in /users), or be a full URL of the endpoint"):format(path), 0)
+  end
+  if not query or not next(query) then return path end
+  return path .. (path:find("?", 1, true) and "&" or "?") .. query_string(query)
+end
+
+local function has_header(headers, wanted)
+  for name in pairs(headers or {}) do
+    if type(name) == "string" and name:lower() == wanted then return true end
+  end
+  return false
+end
+
+local function copy(headers)
+  local out = {}
+  for name, value in pairs(headers or {}) do out[name] = value end
+  return out
+end
+
+-- The bytes of a body, and the headers with its type.
+local function body_of(body, headers)
+  if body == nil then return nil, headers end
+  if type(body) == "string" then
+    if has_header(headers, "content-type") then return body, headers end
+    error("a body that is a string needs its type: headers = { [\"Content-Type\"] = ... }", 0)
+  elseif type(body) ~= "table" then
+    error(("body must be a table (sent as JSON) or a string, got %s"):format(type(body)), 0)
+  end
+  if not has_header(headers, "content-type") then
+    headers = copy(headers)
+    headers["Content-Type"] = "application/json"
+  end
+  return json.encode(body, 0), headers
+end
+
+local function build(method, path, body, opts)
+  if not opts and body == nil then return { method = method, target = target_of(path) } end
+  opts = opts or {}
+  local bytes, headers = body_of(body, opts.headers)
+  return {
+    method = method, target = target_of(path, opts.query), body = bytes, headers = headers,
+    deadline = opts.deadline, idempotent = opts.idempotent, max_body = opts.max_body,
+  }
+end
+
+-- ---- sending ------------------------------------------------------------------------------------
+
+--- Sends a request and waits for its answer.
+---@package
+---@param request msgraph.core.Request
+---@return msgraph.core.Response?
+---@return msgraph.Error?
+function Client:exchange(request)
+  local raw, failure
+  if self.closed then
+    failure = { kind = "invalid", code = "closed", message = "the client is closed", phase = "not_sent" }
+  else
+    raw, failure = loop.exchange(self.origin, request, self)
+  end
+  if raw then return raw end
+  return nil, errors.from_failure(failure, request)
+end
+
+--- Sends a request: its body, or the Error.
+---@package
+---@param request msgraph.core.Request
+---@return any body
+---@return msgraph.Error?
+function Client:send(request)
+  local raw, err = self:exchange(request)
+  if not raw then return nil, err end
+  return response.read(raw, request)
+end
+
+-- What the core would not send is the caller's mistake; a full URL may be an answer's (a nextLink),
+-- and then it is the world's.
+local function is_mistake(err, path)
+  return err ~= nil and err.code == "bad_request" and path:find("^/") ~= nil
+end
+
+-- Builds and sends; a mistake of the caller's is raised where the caller stands, which is the next
+-- level: the methods below leave by a tail call.
+local function call(self, method, path, body, opts)
+  if opts then config.check(opts, CALL, method:lower(), 3) end
+  local ok, request = pcall(build, method, path, body, opts)
+  if not ok then error(("%s: %s"):format(method:lower(), request), 2) end
+  local answer, err = self:send(request)
+  if is_mistake(err, path) then error(("%s: %s"):format(method:lower(), err.message), 2) end
+  return answer, err
+end
+
+--- GET. Reads `path`: "/users" (of v1.0), "/beta/users", or a full URL of the endpoint (a nextLink).
+---@param path string
+---@param opts? msgraph.RequestOpts
+---@return any body decoded JSON; other types as text; true where there is none
+---@return msgraph.Error? raises for a wrong path or option
+function Client:get(path, opts)
+  return call(self, "GET", path, nil, opts)
+end
+
+--- POST. A table travels as JSON, a string as it is with the Content-Type given in headers.
+---@param path string
+---@param body? table|string
+---@param opts? msgraph.RequestOpts
+---@return any body
+---@return msgraph.Error? kind "ambiguous": it may have been acted on
+function Client:post(path, body, opts)
+  return call(self, "POST", path, body, opts)
+end
+
+--- PATCH, as `post`.
+---@param path string
+---@param body? table|string
+---@param opts? msgraph.RequestOpts
+---@return any body
+---@return msgraph.Error?
+function Client:patch(path, body, opts)
+  return call(self, "PATCH", path, body, opts)
+end
+
+--- PUT, as `post`.
+---@param path string
+---@param body? table|string
+---@param opts? msgraph.RequestOpts
+---@return any body
+---@return msgraph.Error?
+function Client:put(path, body, opts)
+  return call(self, "PUT", path, body, opts)
+end
+
+--- DELETE, as `get`.
+---@param path string
+---@param opts? msgraph.RequestOpts
+---@return any body
+---@return msgraph.Error?
+function Client:delete(path, opts)
+  return call(self, "DELETE", path, nil, opts)
+end
+
+--- Any request, and the whole answer.
+---@param full msgraph.FullRequest
+---@return msgraph.Response? of a status 2xx
+---@return msgraph.Error? raises for a wrong field
+function Client:request(full)
+  if type(full) ~= "table" then error(("request: a table is expected, got %s"):format(type(full)), 2) end
+  config.check(full, FULL, "request", 3)
+  if not full.method then error("request: 'method' is missing", 2) end
+  local ok, request = pcall(build, full.method:upper(), full.path, full.body, full)
+  if not ok then error("request: " .. request, 2) end
+  local raw, err = self:exchange(request)
+  if is_mistake(err, full.path) then error("request: " .. err.message, 2) end
+  if not raw then return nil, err end
+  local body
+  body, err = response.read(raw, request)
+  if body == nil then return nil, err end
+  return response.whole(raw, body)
+end
+
+Client.read = response.read ---@package
+Client.remove_all_devices = devices.remove_all_devices
+
+-- ---- life ---------------------------------------------------------------------------------------
+
+--- Forgets the token; requests under way end as cancelled. Twice is as good as once.
+function Client:close()
+  if self.closed then return end
+  self.closed = true
+  self.origin:close()
+  loop.close(self)
+end
+
+Client.__close = Client.close
+
+function Client:__gc()
+  if self.closed or not self.origin then return end
+  self.closed = true
+  loop.drop() -- the origin wipes its token by itself
+end
+
+function Client:__tostring()
+  return ("msgraph.Client(%s%s)"):format(self.endpoint, self.closed and ", closed" or "")
+end
+
+host.install(Client)
+
+--- Makes a client. Nothing is sent yet.
+---@param opts? msgraph.ConnectOpts
+---@return msgraph.Client?
+---@return msgraph.Error? raises for a wrong option
+function M.connect(opts)
+  local settings, err = config.resolve(opts)
+  if not settings then return nil, err end
+  local origin, failure = core.origin(settings)
+  if not origin then return nil, errors.from_failure(failure) end
+  local ok
+  ok, failure = loop.open()
+  if not ok then return nil, errors.from_failure(failure) end
+  return setmetatable({ origin = origin, endpoint = settings.endpoint }, Client)
+end
+
+M.Client = Client
+
+return M

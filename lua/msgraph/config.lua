@@ -1,0 +1,143 @@
+-- lua/msgraph/config.lua
+--- Options of `graph.connect`: checked, completed from the environment, never written to.
+--
+-- An explicit option wins over the environment. A wrong option is the caller's mistake and raises;
+-- a wrong environment is the world's and is returned.
+local auth = require "msgraph.auth"
+local errors = require "msgraph.errors"
+
+local M = {}
+
+--- Cloud to Graph endpoint. Microsoft's deployments page of 2025-01; Bleu and Delos as MSAL has them.
+M.CLOUDS = {
+  global = "https://graph.microsoft.com",
+  usgov = "https://graph.microsoft.us",
+  dod = "https://dod-graph.microsoft.us",
+  china = "https://microsoftgraph.chinacloudapi.cn",
+  bleu = "https://graph.svc.sovcloud.fr",
+  delos = "https://graph.svc.sovcloud.de",
+}
+local CLOUD_NAMES = "global, usgov, dod, china, bleu, delos"
+
+---@class msgraph.ConnectOpts
+---@field auth? msgraph.Credential       default: MSGRAPH_ACCESS_TOKEN
+---@field cloud? string                  "global" (default), "usgov", "dod", "china", "bleu", "delos"; MSGRAPH_CLOUD
+---@field endpoint? string               "https://host[:port]" instead of the cloud's; MSGRAPH_ENDPOINT
+---@field ca_file? string                PEM bundle of trusted authorities instead of the system's; MSGRAPH_CA_FILE
+---@field http_version? "1.1"|"2"        default: what the libcurl at hand can be trusted with
+---@field connect_timeout? number        seconds for DNS, TCP and TLS together, default 10
+---@field first_byte_timeout? number     seconds from connected to the first byte of an answer, default 60
+---@field stall_timeout? number          seconds without a byte once an answer has begun, default 20
+---@field max_body? integer              bytes of an answer accepted, default 64 MiB
+local CONNECT = {
+  auth = "table", cloud = "string", endpoint = "string", ca_file = "string", http_version = "string",
+  connect_timeout = "number", first_byte_timeout = "number", stall_timeout = "number", max_body = "number",
+}
+
+-- Edits between two words (Levenshtein), to name what was probably meant.
+local function distance(a, b)
+  local row = {}
+  for j = 0, #b do row[j] = j end
+  for i = 1, #a do
+    local diagonal
+    diagonal, row[0] = row[0], i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+    end
+  end
+  return row[#b]
+end
+
+local function nearest(name, allowed)
+  local best, least
+  for candidate in pairs(allowed) do
+    local edits = distance(name, candidate)
+    if not least or edits < least or edits == least and candidate < best then best, least = candidate, edits end
+  end
+  return best
+end
+
+--- Checks an options table against `allowed` (name to type); a mistake raises at the caller's caller.
+---@param opts table?
+---@param allowed table<string, string>
+---@param where string the function's name, for the message
+---@param level? integer stack level to blame, as seen from here; default 3
+function M.check(opts, allowed, where, level)
+  if opts == nil then return end
+  level = level or 3
+  if type(opts) ~= "table" then
+    error(("%s: options must be a table, got %s"):format(where, type(opts)), level)
+  end
+  for name, value in pairs(opts) do
+    local expected = allowed[name]
+    if not expected then
+      local meant = type(name) == "string" and nearest(name, allowed)
+      local hint = meant and (" (did you mean '%s'?)"):format(meant) or ""
+      error(("%s: unknown option '%s'%s"):format(where, tostring(name), hint), level)
+    end
+    if expected ~= "any" and type(value) ~= expected then
+      error(("%s: option '%s' must be a %s, got %s"):format(where, name, expected, type(value)), level)
+    end
+  end
+end
+
+local function environment_error(name, reason)
+  return errors.new { kind = "invalid", code = "bad_environment", message = ("%s: %s"):format(name, reason) }
+end
+
+-- An unset variable and an empty one are the same.
+local function read_env(getenv, name)
+  local value = getenv(name)
+  return value ~= "" and value or nil
+end
+
+local function find_credential(opts, getenv)
+  if opts.auth then return opts.auth end
+  local token = read_env(getenv, "MSGRAPH_ACCESS_TOKEN")
+  if not token then
+    return nil, errors.new { kind = "auth", code = "no_token", message = "there is no access token" }
+  end
+  local credential, reason = auth.from_token(token)
+  if not credential then return nil, environment_error("MSGRAPH_ACCESS_TOKEN", reason) end
+  return credential
+end
+
+local function find_endpoint(opts, getenv)
+  if opts.endpoint then return opts.endpoint end
+  local from_env = not opts.cloud and read_env(getenv, "MSGRAPH_ENDPOINT")
+  if from_env then return from_env end
+  local cloud = opts.cloud or read_env(getenv, "MSGRAPH_CLOUD") or "global"
+  local endpoint = M.CLOUDS[cloud]
+  if endpoint then return endpoint end
+  return nil, environment_error("MSGRAPH_CLOUD", ("no cloud '%s'; there are %s"):format(cloud, CLOUD_NAMES))
+end
+
+--- Options and environment to what the core's origin takes.
+---@param opts? msgraph.ConnectOpts
+---@param getenv? fun(name: string): string? default os.getenv
+---@return msgraph.core.OriginOpts? raises for a wrong option
+---@return msgraph.Error? for a missing token or a wrong environment
+function M.resolve(opts, getenv)
+  opts, getenv = opts or {}, getenv or os.getenv
+  M.check(opts, CONNECT, "connect", 4)
+  if opts.auth and not auth.is(opts.auth) then
+    error("connect: option 'auth' must come from graph.auth, as in graph.auth.token \"...\"", 3)
+  end
+  if opts.cloud and not M.CLOUDS[opts.cloud] then
+    error(("connect: no cloud '%s'; there are %s"):format(opts.cloud, CLOUD_NAMES), 3)
+  end
+  local endpoint, err = find_endpoint(opts, getenv)
+  if not endpoint then return nil, err end
+  local credential
+  credential, err = find_credential(opts, getenv)
+  if not credential then return nil, err end
+  return {
+    endpoint = endpoint, token = auth.reveal(credential),
+    ca_file = opts.ca_file or read_env(getenv, "MSGRAPH_CA_FILE"),
+    http_version = opts.http_version, connect_timeout = opts.connect_timeout,
+    first_byte_timeout = opts.first_byte_timeout, stall_timeout = opts.stall_timeout, max_body = opts.max_body,
+  }
+end
+
+return M

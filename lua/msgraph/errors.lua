@@ -1,0 +1,441 @@
+-- lua/msgraph/errors.lua
+--- msgraph.Error: what went wrong out there, in words a person can act on.
+--
+-- Three sources become one shape: an answer Graph refused with, a failure of the transport, and
+-- what this library finds by itself. docs/errors.md lists every kind and code; a spec compares the
+-- page with the tables here. Foreign text is cut, kept on one line, and cleaned of tokens.
+local json = require "msgraph.json"
+
+local M = {}
+
+---@class msgraph.Error
+---@field kind string "auth" "forbidden" "not_found" "conflict" "throttled" "invalid" "server" "network"
+---  "timeout" "cancelled" "ambiguous" "protocol": branch on this
+---@field code string Graph's most specific code, or one of docs/errors.md's
+---@field reason? string "scope_missing" "role_missing" "licence_missing", where the answer tells
+---@field message string one line, for people: never branch on it
+---@field status? integer HTTP status, when an answer began
+---@field request_id? string the server's id, for a support case
+---@field client_request_id? string the id we sent
+---@field retry_after? number seconds the server asks to wait
+---@field retry_at? integer Unix time from which a retry makes sense
+---@field attempts table[] one {status, phase, code} per time it was sent
+---@field inner table[] {code, message, ...} from the outermost to the most specific
+---@field permissions? string[] any one of these would do
+---@field hint? string what to do
+---@field phase? string "not_sent" "sent" "answered"
+---@field method? string
+---@field path? string without the query
+local Error = { __name = "msgraph.Error" }
+Error.__index = Error
+M.Error = Error
+
+M.KINDS = { "auth", "forbidden", "not_found", "conflict", "throttled", "invalid", "server", "network",
+  "timeout", "cancelled", "ambiguous", "protocol" }
+
+local REMOVE_ALL = "removeAllDevicesFromManagement"
+local PRIVILEGED = "DeviceManagementManagedDevices.PrivilegedOperations.All"
+
+-- ---- hints ------------------------------------------------------------------------------------
+
+--- Code (or reason, or kind where no code says more) to hint.
+M.HINTS = {
+  -- why a request was forbidden
+  scope_missing = "the token lacks the permission: add it to the app registration (Microsoft Graph), have an "
+    .. "administrator grant consent, and get a new token",
+  role_missing = "the permission is there, the role is not: the signed-in user needs the role Intune Administrator, "
+    .. "or an Intune role with the remote task in question and the device in its scope",
+  licence_missing = "the tenant has no active Intune licence, or no MDM authority is set: check the tenant of "
+    .. "the token",
+  -- Graph's codes
+  InvalidAuthenticationToken = "the token is expired, damaged or made for another audience or cloud: get a new one "
+    .. "for this endpoint",
+  Authorization_RequestDenied = "the token lacks the permission, or the caller's role is below the target's: check "
+    .. "both, have an administrator consent, and get a new token",
+  Request_ResourceNotFound = "no such object in this tenant: check the id or principal name, and whether it was "
+    .. "deleted",
+  ResourceNotFound = "no such object in this tenant: check the id, and whether it was deleted",
+  Directory_ConcurrencyViolation = "another write to the same object was under way: send writes to one object one "
+    .. "after the other",
+  Directory_QuotaExceeded = "the tenant's directory quota is used up: purge deleted objects or ask for more",
+  Request_UnsupportedQuery = "this query needs the header ConsistencyLevel: eventual and $count=true, or is not "
+    .. "supported at all",
+  -- answers that are not Graph's
+  html_page = "a web page came instead of Graph's answer: a proxy, firewall or sign-in portal is in between",
+  not_json = "the answer is not the JSON that was asked for: check the endpoint, and what is in between",
+  redirect = "redirects are never followed, so that the token goes nowhere else: check the endpoint",
+  proxy_auth = "a proxy wants a name and password: set them in HTTPS_PROXY",
+  -- ours
+  no_token = "set MSGRAPH_ACCESS_TOKEN, or pass auth = graph.auth.token \"...\" to graph.connect",
+  closed = "connect a new client",
+  bad_environment = "correct or unset the environment variable",
+  -- the transport's
+  dns = "the host name does not resolve: check the endpoint (MSGRAPH_ENDPOINT, cloud) and this machine's DNS",
+  connect = "nothing accepts connections there: check the endpoint and its port, the firewall, and HTTPS_PROXY",
+  proxy = "the proxy (HTTPS_PROXY) did not let the connection through: check its address, name and password, or "
+    .. "list the endpoint in NO_PROXY",
+  tls_untrusted = "the server's certificate is not signed by an authority this machine trusts: if it should be, name "
+    .. "the authority's PEM file with ca_file or MSGRAPH_CA_FILE",
+  tls_name = "the server's certificate is for another host name: check the endpoint, and who answers there",
+  tls_expired = "the server's certificate is expired or not valid yet: check this machine's clock, then have the "
+    .. "certificate renewed",
+  tls = "no TLS 1.2 or newer could be agreed on: check that the endpoint speaks HTTPS",
+  reset = "the connection broke: try again",
+  truncated = "the answer broke off: try again",
+  timeout_connect = "no connection in time: check the network, firewall and proxy, or raise connect_timeout",
+  timeout_first_byte = "the server took the request and sent no answer in time: try again later, or raise "
+    .. "first_byte_timeout",
+  timeout_stall = "the answer stopped half way: try again, or raise stall_timeout",
+  timeout = "the deadline passed: try again, or raise deadline",
+  body_too_large = "the answer is larger than max_body: raise it, or ask for less with $select and $top",
+  bad_answer = "the answer is not HTTP as it should be: check what is between here and the endpoint",
+  bad_request = "the request cannot be sent as it is: mend the path, the header or the method",
+  bad_option = "mend the option named",
+  foreign_url = "the token is only sent to the client's own endpoint: connect a client to the other one",
+  no_memory = "this process or its memory limit has no room left",
+  internal = "a bug in this library: please report it with this line",
+  -- kinds, where no code says more
+  auth = "the token was refused: get a new one for this tenant and endpoint",
+  forbidden = "the permission or the role is missing: check both, have an administrator consent, get a new token",
+  not_found = "no such object or path: check both",
+  conflict = "it was changed meanwhile: read it again, then decide",
+  throttled = "too many requests: wait as long as retry_after says before the next",
+  invalid = "the request is refused as it is: mend it before sending it again",
+  server = "a fault of the service: try again later, and report the request-id if it stays",
+  network = "the network failed: try again",
+  cancelled = "cancelled from this side",
+  ambiguous = "the request left and no answer came, it may have been acted on: read the state before repeating it",
+  protocol = "the answer is not what Graph sends: check the endpoint, and what is in between",
+}
+
+-- What the two requests of the main job need, for refusals that do not say.
+local PERMISSIONS = {
+  [REMOVE_ALL] = PRIVILEGED,
+  managedDevices = "DeviceManagementManagedDevices.Read.All",
+}
+
+-- What to look at before a request that may have been acted on is sent again.
+local function look_first(err)
+  local user = err.path and err.path:match("^(.*)/" .. REMOVE_ALL .. "$")
+  if not user then return M.HINTS.ambiguous end
+  return ("the request may have been acted on: list the devices (GET %s/managedDevices) before repeating it")
+    :format(user)
+end
+
+local function permission_hint(err, base)
+  if not err.permissions then return base end
+  return ("%s (%s)"):format(base, table.concat(err.permissions, " or "))
+end
+
+local function hint_for(err)
+  local hints = M.HINTS
+  if err.kind == "ambiguous" then return look_first(err) end
+  local hint = hints[err.reason] or hints[err.code] or hints[err.kind]
+  if err.kind == "forbidden" and err.reason ~= "licence_missing" then return permission_hint(err, hint) end
+  if err.kind == "server" and err.method == "POST" then return hint .. "; " .. look_first(err) end
+  return hint
+end
+
+-- ---- text -------------------------------------------------------------------------------------
+
+local MAX_TEXT = 400 -- bytes of a foreign message kept
+local MAX_PARSED = 1024 * 1024 -- an error body beyond this is no error body
+
+-- Servers and proxies at times echo the request: nothing that looks like a token stays.
+local function scrub(text)
+  if not text:find("earer", 1, true) and not text:find("eyJ", 1, true) then return text end
+  return (text:gsub("([Bb]earer%s+)[%w%-._~+/]+=*", "%1***"):gsub("eyJ[%w_%-]+%.?[%w_%-]*%.?[%w_%-]*", "***"))
+end
+
+local function one_line(text)
+  text = scrub(text):gsub("[%c%s]+", " "):match("^ ?(.-) ?$")
+  if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
+  if #text <= MAX_TEXT then return text end
+  return text:sub(1, (utf8.offset(text, 0, MAX_TEXT) or MAX_TEXT) - 1) .. "..."
+end
+
+local function text_or_nil(value)
+  if type(value) ~= "string" or value == "" then return nil end
+  return one_line(value)
+end
+
+-- ---- Graph's error bodies ---------------------------------------------------------------------
+
+-- Intune appends ids and an internal URL to its sentence; they go into a field of their own.
+local function cut_tail(message)
+  local at = message:find("%s*%-?%s*Operation ID %(for customer support%)")
+  if not at then return message end
+  return message:sub(1, at - 1), message:sub(at):gsub("^[%s%-]+", "")
+end
+
+-- An entry of `inner` from a code and a message, either of which may be missing or no string.
+local function entry(code, message)
+  local item = { code = text_or_nil(code) }
+  if type(message) == "string" then
+    local sentence, tail = cut_tail(message)
+    item.message, item.detail = text_or_nil(sentence), tail and one_line(tail)
+  end
+  return item
+end
+
+local function add(list, item)
+  if not item.code and not item.message then return end
+  list[#list + 1] = item
+  if not list.code or item.code and item.code:find("%D") then -- the deepest wins; a bare number says less
+    list.code = item.code or list.code
+  end
+  list.message = list.message or item.message -- the outermost reads best
+end
+
+local MAX_NESTED = 8
+
+-- Intune hides a JSON document in a string, which may hide another.
+local function add_document(list, code, message, depth)
+  local document = depth <= MAX_NESTED and type(message) == "string" and message:match("^%s*{")
+    and json.decode(message)
+  if type(document) ~= "table" then return add(list, entry(code, message)) end
+  list.intune = true
+  if text_or_nil(code) then add(list, entry(code)) end
+  add_document(list, document.ErrorCode or document.code, document.Message or document.message, depth + 1)
+end
+
+local function add_error(list, err, depth)
+  if type(err) ~= "table" or depth > MAX_NESTED then return end
+  add_document(list, err.code, err.message, depth)
+  if type(err.details) == "table" then
+    for _, detail in ipairs(err.details) do
+      if type(detail) == "table" then list[#list + 1] = entry(detail.code, detail.message) end
+    end
+  end
+  local inner = err.innerError or err.innererror
+  if type(inner) == "table" then
+    list.request_id = text_or_nil(inner["request-id"]) or list.request_id
+    add_error(list, inner, depth + 1)
+  end
+end
+
+-- The chain of an error body; empty when it is no Graph error. Never raises, whatever the bytes.
+local function parse_body(body)
+  local list = {}
+  if #body > MAX_PARSED then return list end
+  local document = json.decode(scrub(body))
+  if type(document) ~= "table" then return list end
+  if type(document.error) == "string" then -- OAuth's shape
+    add(list, entry(document.error, document.error_description))
+  else
+    add_error(list, document.error, 1)
+  end
+  return list
+end
+
+--- Tells whether a body is a web page rather than an answer of Graph.
+---@param body string
+---@param content_type? string
+---@return boolean
+function M.is_html(body, content_type)
+  if content_type and content_type:lower():find("text/html", 1, true) then return true end
+  local start = body:sub(1, 256):lower()
+  return start:find("^%s*<!doctype html") ~= nil or start:find("^%s*<html") ~= nil
+end
+
+local function page_title(body)
+  local title = body:sub(1, 8192):match("<[Tt][Ii][Tt][Ll][Ee][^>]*>(.-)</")
+  return title and text_or_nil(title)
+end
+
+-- ---- kinds ------------------------------------------------------------------------------------
+
+local KIND_OF_STATUS = { [401] = "auth", [403] = "forbidden", [404] = "not_found", [407] = "auth", [408] = "timeout",
+  [409] = "conflict", [412] = "conflict", [429] = "throttled", [509] = "throttled" }
+
+--- The kind of an HTTP status that is no success.
+---@param status integer
+---@return string
+function M.kind_of_status(status)
+  if KIND_OF_STATUS[status] then return KIND_OF_STATUS[status] end
+  if status >= 500 then return "server" end
+  return status >= 400 and "invalid" or "protocol"
+end
+
+local TEXT_OF_STATUS = { [400] = "Bad Request", [401] = "Unauthorized", [402] = "Payment Required", [403] = "Forbidden",
+  [404] = "Not Found", [405] = "Method Not Allowed", [406] = "Not Acceptable",
+  [407] = "Proxy Authentication Required", [408] = "Request Timeout", [409] = "Conflict", [410] = "Gone",
+  [411] = "Length Required", [412] = "Precondition Failed", [413] = "Content Too Large",
+  [415] = "Unsupported Media Type", [416] = "Range Not Satisfiable", [422] = "Unprocessable Content",
+  [423] = "Locked", [429] = "Too Many Requests", [500] = "Internal Server Error", [501] = "Not Implemented",
+  [502] = "Bad Gateway", [503] = "Service Unavailable", [504] = "Gateway Timeout",
+  [507] = "Insufficient Storage", [509] = "Bandwidth Limit Exceeded" }
+
+-- ---- permissions ------------------------------------------------------------------------------
+
+-- "must have one of the following scopes: A, B"; old texts misspell the one we need most.
+local function named_permissions(message)
+  local text = message:match("following scopes: ([%w%.,%s]+)") or message:match("following permissions: ([%w%.,%s]+)")
+  if not text then return nil end
+  local names, seen = {}, {}
+  for name in text:gmatch("[%w%.]+%.[%w]+") do
+    name = name:gsub("Privili?ged?Operations?%.All$", "PrivilegedOperations.All"):gsub("%.$", "")
+    if not seen[name] then
+      seen[name], names[#names + 1] = true, name
+    end
+  end
+  return #names > 0 and names or nil
+end
+
+local function usual_permissions(path)
+  local name = path and PERMISSIONS[path:match("/([^/]+)/?$")]
+  return name and { name } or nil
+end
+
+-- Why the caller may not, where the answer tells. Intune says "no role" with 401 as well as 403.
+local function reason_of(err, list)
+  local message = (err.message or ""):lower()
+  if message:find("not applicable to target tenant", 1, true)
+    or (list.intune or message:find("intune", 1, true)) and message:find("licen[cs]e") then
+    return "licence_missing"
+  end
+  if err.status ~= 401 and err.status ~= 403 then return nil end
+  if err.permissions then return "scope_missing" end
+  if list.intune and err.code == "Forbidden" or message:find("user is not authorized", 1, true) then
+    return "role_missing"
+  end
+end
+
+-- ---- constructors -----------------------------------------------------------------------------
+
+--- Makes an Error of fields; hint, inner and attempts are filled in where missing.
+---@param fields table at least kind, code and message
+---@return msgraph.Error
+function M.new(fields)
+  local err = setmetatable(fields, Error)
+  err.inner = err.inner or {}
+  err.attempts = err.attempts or { { status = err.status, phase = err.phase, code = err.code } }
+  err.hint = err.hint or hint_for(err)
+  return err
+end
+
+local function id_or_nil(id)
+  return id and one_line(id)
+end
+
+local function path_of(target)
+  return (target:gsub("[?#].*$", ""))
+end
+
+--- From a failure of the transport.
+---@param failure msgraph.core.Failure
+---@param request? msgraph.core.Request
+---@return msgraph.Error
+function M.from_failure(failure, request)
+  return M.new {
+    kind = failure.kind, code = failure.code, message = one_line(failure.message or failure.code),
+    status = failure.status, request_id = id_or_nil(failure.request_id),
+    client_request_id = failure.client_request_id,
+    phase = failure.phase, method = request and request.method, path = request and path_of(request.target),
+  }
+end
+
+-- What every Error about an answer says.
+local function of_answer(response, request, fields)
+  fields.status, fields.phase = response.status, "answered"
+  fields.request_id, fields.client_request_id = id_or_nil(response.request_id), response.client_request_id
+  fields.method, fields.path = request.method, path_of(request.target)
+  return fields
+end
+
+-- Code and message of an answer, from its error body or else from what there is.
+local function describe(err, list, body, html)
+  local status = err.status
+  err.code = list.code or html and "html_page" or status == 407 and "proxy_auth" or ("http_%d"):format(status)
+  err.message = list.message or html and page_title(body)
+  if not err.message and #list == 0 and not html and #body <= MAX_PARSED and not body:find("^%s*[{%[]") then
+    err.message = text_or_nil(body)
+  end
+  err.message = err.message or TEXT_OF_STATUS[status] or ("HTTP %d"):format(status)
+end
+
+-- Why, and what permission would help.
+local function explain(err, list)
+  err.permissions = named_permissions(err.message)
+  err.reason = reason_of(err, list)
+  if err.reason then err.kind = "forbidden" end
+  if err.kind == "forbidden" and err.reason ~= "licence_missing" then
+    err.permissions = err.permissions or usual_permissions(err.path)
+  end
+end
+
+-- The scheme and host a Location header points to; never its path, which may hold secrets.
+local function host_of(location)
+  return (one_line(location:match("^%a[%w+.-]*://[^/?#]*") or "the same host"):gsub("//.*@", "//"))
+end
+
+local function redirected(err, location)
+  err.code = "redirect"
+  if location then err.hint = ("%s (it pointed to %s)"):format(M.HINTS.redirect, host_of(location)) end
+end
+
+--- From an answer with a status that is no success.
+---@param response msgraph.core.Response
+---@param request msgraph.core.Request
+---@param content_type? string
+---@param location? string the Location header
+---@return msgraph.Error
+function M.from_status(response, request, content_type, location)
+  local status, body = response.status, response.body
+  local list = parse_body(body)
+  local err = of_answer(response, request, { kind = M.kind_of_status(status), inner = {} })
+  for i, item in ipairs(list) do err.inner[i] = item end
+  err.request_id = err.request_id or list.request_id
+  describe(err, list, body, #list == 0 and M.is_html(body, content_type))
+  err.retry_after = response.retry_after
+  err.retry_at = response.retry_after and os.time() + math.ceil(response.retry_after)
+  if status < 400 then redirected(err, location) end
+  explain(err, list)
+  return M.new(err)
+end
+
+--- From an answer that is a success and cannot be read.
+---@param response msgraph.core.Response
+---@param request msgraph.core.Request
+---@param code "html_page"|"not_json"
+---@param reason string
+---@return msgraph.Error
+function M.unreadable(response, request, code, reason)
+  local message = code == "html_page" and page_title(response.body)
+  message = message and ('%s: "%s"'):format(reason, message) or reason
+  return M.new(of_answer(response, request, { kind = "protocol", code = code, message = one_line(message) }))
+end
+
+-- ---- the class --------------------------------------------------------------------------------
+
+--- Tells whether a value is a msgraph.Error.
+---@param value any
+---@return boolean
+function Error.is(value)
+  return getmetatable(value) == Error
+end
+
+local function about(err)
+  local parts = {}
+  if err.method then parts[#parts + 1] = err.method .. " " .. err.path end
+  if err.status then parts[#parts + 1] = ("HTTP %d"):format(err.status) end
+  parts[#parts + 1] = err.code
+  if err.retry_after then parts[#parts + 1] = ("retry after %g s"):format(err.retry_after) end
+  if err.request_id or err.client_request_id then
+    parts[#parts + 1] = err.request_id and "request-id " .. err.request_id
+      or "client-request-id " .. err.client_request_id
+  end
+  return table.concat(parts, ", ")
+end
+
+--- One line: kind, message, what it was about, and the hint.
+function Error:__tostring()
+  local line = ("%s: %s (%s)"):format(self.kind, self.message, about(self))
+  return self.hint and line .. " - " .. self.hint or line
+end
+
+function Error.__concat(left, right)
+  return tostring(left) .. tostring(right)
+end
+
+return M

@@ -1,0 +1,383 @@
+-- lua/msgraph/loop.lua
+--- The one loop of a Lua state: moves the transport, and resumes whoever waits.
+--
+-- A task is a table with a coroutine `co`; task.lua makes them. Inside a task a wait yields;
+-- anywhere else it drives the loop, and the other tasks go on meanwhile.
+--
+-- Whatever finishes goes into the ready queue first and is resumed from there, one at a time, so a
+-- raised error or an interrupt between two resumptions loses nobody.
+--
+-- A coroutine of somebody else's inside a task (a generator that asks Graph, say) cannot be
+-- yielded through. It drives the transport only: resuming other tasks from there would nest them
+-- in one another, and sixty-odd levels end in Lua's "C stack overflow".
+local core = require "msgraph.core"
+
+local M = {}
+
+local MAX_WAIT = 3600.0 -- seconds, the transport's ceiling for one step
+
+local transport -- nil while nobody needs one
+local clients = 0 -- open clients
+local waiting = {} -- request id -> the task or slot that waits for it
+local head, tail, queued = nil, nil, 0 -- tasks to resume, linked by `after`
+local timers = {} -- binary heap of { at = seconds, waiter = task or slot }
+local current -- the task being resumed, nil outside
+local armed -- what the transport was last told to wake for: a time, "ready", "stale" or nil
+
+-- ---- timers -----------------------------------------------------------------------------------
+
+local function push_timer(timer)
+  local i = #timers + 1
+  while i > 1 and timer.at < timers[i // 2].at do
+    timers[i] = timers[i // 2]
+    i = i // 2
+  end
+  timers[i] = timer
+end
+
+local function sift_down(timer, size)
+  local i, child = 1, 2
+  while child <= size do
+    if child < size and timers[child + 1].at < timers[child].at then child = child + 1 end
+    if timer.at <= timers[child].at then break end
+    timers[i] = timers[child]
+    i, child = child, child * 2
+  end
+  timers[i] = timer
+end
+
+local function pop_timer()
+  local top, size = timers[1], #timers
+  local moved = timers[size]
+  timers[size] = nil
+  if size > 1 then sift_down(moved, size - 1) end
+  return top
+end
+
+-- Lets a host's poll wake for our timers and for tasks that are ready.
+local function arm()
+  if not transport then return end
+  local at = head and "ready" or timers[1] and timers[1].at
+  if at == armed then return end
+  armed = at
+  transport:wake(head and core.now() or at)
+end
+
+-- ---- the transport's life -----------------------------------------------------------------------
+
+local function need_transport()
+  if transport then return transport end
+  local failure
+  transport, failure = core.transport()
+  return transport, failure
+end
+
+-- True in the child of a fork: every call of the parent's transport raises there.
+local function forked()
+  return transport ~= nil and not pcall(transport.timeout, transport)
+end
+
+-- In the child of a fork the parent's clients, requests and tasks are none of ours.
+local function begin_anew()
+  transport:close()
+  transport, armed, clients = nil, nil, 0
+  waiting, timers = {}, {}
+  head, tail, queued = nil, nil, 0
+end
+
+--- A client opens: from now on there is a transport.
+---@return boolean? ok
+---@return msgraph.core.Failure?
+function M.open()
+  if forked() then begin_anew() end
+  local ok, failure = need_transport()
+  if not ok then return nil, failure end
+  clients = clients + 1
+  return true
+end
+
+local function idle()
+  return not head and not next(waiting) and not timers[1]
+end
+
+-- A transport nobody holds open and nobody waits on has descriptors to give back.
+local function release()
+  if clients > 0 or not transport or not idle() then return end
+  local old = transport
+  transport, armed = nil, nil
+  old:close()
+end
+
+-- ---- waiters ------------------------------------------------------------------------------------
+
+--- The task this code runs in, nil outside of tasks and in coroutines that are not ours.
+---@return table?
+function M.current()
+  if current and current.co == coroutine.running() then return current end
+end
+
+-- True inside a foreign coroutine of a running task. (Not `current ~= nil`: an interrupt may have
+-- left it behind.)
+local function nested()
+  return current ~= nil and coroutine.status(current.co) == "normal"
+end
+
+--- The task this code runs in, also from within a foreign coroutine of it.
+---@return table?
+function M.enclosing()
+  return M.current() or nested() and current or nil
+end
+
+--- Makes a waiter go on: a task is queued, a slot is done.
+---@param waiter table
+---@param a any
+---@param b any
+function M.wake(waiter, a, b)
+  waiter.a, waiter.b = a, b
+  if not waiter.co then
+    waiter.done = true
+    return
+  end
+  waiter.id = nil
+  if tail then tail.after = waiter else head = waiter end
+  tail, queued = waiter, queued + 1
+end
+
+--- Queues a task that has not run yet, or gives way.
+---@param task table
+function M.enqueue(task)
+  M.wake(task)
+  if not M.current() then arm() end
+end
+
+local function collect()
+  while true do
+    local id, response, failure = transport:take()
+    if not id then return end
+    local waiter = waiting[id]
+    if waiter then
+      waiting[id] = nil
+      M.wake(waiter, response, failure)
+    end
+  end
+end
+
+local function fire_timers()
+  if #timers == 0 then return end
+  local now = core.now()
+  while timers[1] and timers[1].at <= now do
+    local waiter = pop_timer().waiter
+    if waiter then M.wake(waiter) end
+  end
+end
+
+local function pop_ready()
+  local task = head
+  head, task.after, queued = task.after, nil, queued - 1
+  if not head then tail = nil end
+  return task
+end
+
+-- Resumes what is ready now; what becomes ready meanwhile waits for the next step.
+local function run_ready()
+  for _ = 1, queued do
+    if not head then return end -- a nested run took the rest
+    local task, outer = pop_ready(), current
+    current = task
+    task:resume()
+    current = outer
+  end
+end
+
+-- ---- steps --------------------------------------------------------------------------------------
+
+-- One turn: move the transport, wake whom it concerns, and run them unless told not to (then
+-- tasks that are ready stay so, and waiting 0 for their sake would only spin).
+local function turn(wait, run_tasks)
+  local ok, failure = need_transport()
+  if not ok then return nil, failure end
+  if head and run_tasks then
+    wait = 0
+  elseif timers[1] then
+    wait = math.max(0, math.min(wait, timers[1].at - core.now()))
+  end
+  ok, failure = transport:step(wait)
+  if not ok then return nil, failure end
+  armed = armed and "stale" -- it may have gone off
+  collect()
+  fire_timers()
+  if run_tasks then run_ready() end
+  return true
+end
+
+--- Drives the loop until `slot.done`, from outside of tasks.
+---
+--- `needs_tasks`: the slot waits for other tasks rather than for a request or a time, so they must
+--- run even from within a foreign coroutine of a task.
+---@param slot table
+---@param needs_tasks? boolean
+---@return boolean? ok
+---@return msgraph.core.Failure? the transport cannot go on
+function M.drive(slot, needs_tasks)
+  local run_tasks = needs_tasks or not nested()
+  while not slot.done do
+    if needs_tasks and idle() then
+      error("deadlock: every task waits for another task", 0)
+    end
+    local ok, failure = turn(MAX_WAIT, run_tasks)
+    if not ok then return nil, failure end
+  end
+  arm()
+  release()
+  return true
+end
+
+--- Gives up waiting for a request: it is cancelled, its answer dropped.
+---@param id integer
+function M.forget(id)
+  if not waiting[id] then return end
+  waiting[id] = nil
+  if transport then transport:cancel(id) end
+end
+
+local Slot = {}
+Slot.__index = Slot
+
+-- Left by an error or an interrupt: nobody waits any more.
+function Slot:__close()
+  if self.done then return end
+  if self.id then M.forget(self.id) end
+  if self.timer then self.timer.waiter = nil end
+end
+
+local function wait_outside(slot, needs_tasks)
+  local guard <close> = setmetatable(slot, Slot)
+  local ok, failure = M.drive(guard, needs_tasks)
+  if not ok then return nil, failure end
+  return guard.a, guard.b
+end
+
+--- Waits for a request. An owner that closes ends all of its requests.
+---@param id integer
+---@param owner any
+---@return msgraph.core.Response?
+---@return msgraph.core.Failure?
+function M.await(id, owner)
+  local task = M.current()
+  if not task then
+    local slot = { id = id, owner = owner }
+    waiting[id] = slot
+    return wait_outside(slot)
+  end
+  task.id, task.owner = id, owner
+  waiting[id] = task
+  return M.park(task)
+end
+
+--- Sends a request and waits for it.
+---@param origin msgraph.core.Origin
+---@param request msgraph.core.Request
+---@param owner any
+---@return msgraph.core.Response?
+---@return msgraph.core.Failure?
+function M.exchange(origin, request, owner)
+  local ok, failure = need_transport()
+  if not ok then return nil, failure end
+  local id
+  id, failure = transport:submit(origin, request)
+  if not id then return nil, failure end
+  return M.await(id, owner)
+end
+
+--- Yields the running task until somebody wakes it; returns what it was woken with.
+---@param task table the current task
+---@return any, any
+function M.park(task)
+  if task.cancelled then error(task.cancelled, 0) end
+  task.parked = true
+  return coroutine.yield()
+end
+
+--- Waits until `wake` is called on the waiter that `register` is handed: a task or, outside, a slot.
+---@param register fun(waiter: table)
+---@return any, any
+function M.wait_for(register)
+  local task = M.current()
+  if task then
+    register(task)
+    return M.park(task)
+  end
+  local slot = {}
+  register(slot)
+  return wait_outside(slot, true)
+end
+
+--- Waits for a time.
+---@param seconds number
+function M.sleep(seconds)
+  local timer = { at = core.now() + seconds }
+  local task = M.current()
+  if not task then
+    local slot = { timer = timer }
+    timer.waiter = slot
+    push_timer(timer)
+    wait_outside(slot)
+    return
+  end
+  timer.waiter, task.timer = task, timer
+  push_timer(timer)
+  M.park(task)
+  task.timer = nil
+end
+
+--- A client closes: its requests end as cancelled, the last one takes the transport along.
+---@param owner any
+function M.close(owner)
+  clients = math.max(0, clients - 1)
+  if not transport or forked() then return end
+  for id, waiter in pairs(waiting) do
+    if waiter.owner == owner then transport:cancel(id) end
+  end
+  collect()
+  arm()
+  release()
+end
+
+--- A client was collected unclosed. Runs inside the collector, maybe inside a call of the
+--- transport, so it only counts; the transport goes when the loop next comes to rest.
+function M.drop()
+  clients = math.max(0, clients - 1)
+end
+
+-- ---- for hosts ----------------------------------------------------------------------------------
+
+--- One turn from a host's loop.
+---@param seconds? number how long it may wait, default 0
+---@return boolean? ok
+---@return msgraph.core.Failure?
+function M.step(seconds)
+  if not transport and idle() then return true end
+  local ok, failure = turn(math.min(seconds or 0, MAX_WAIT), not nested())
+  if not ok then return nil, failure end
+  arm()
+  release()
+  return true
+end
+
+--- The descriptor to poll for reading; nil while there is nothing to poll.
+---@return integer?
+function M.pollfd()
+  return transport and transport:pollfd()
+end
+
+--- Seconds until `step` should be called even if the descriptor stays quiet; nil: no need.
+---@return number?
+function M.timeout()
+  if head then return 0 end
+  local wait = transport and transport:timeout()
+  if not timers[1] then return wait end
+  local left = math.max(0, timers[1].at - core.now())
+  return wait and math.min(wait, left) or left
+end
+
+return M

@@ -1,0 +1,94 @@
+-- lua/msgraph/sim/faults.lua - what goes wrong, on request.
+--
+-- A rule waits for requests it matches, lets `after` of them pass, then spoils `times` of them.
+local random = require "msgraph.sim.random"
+
+local M = {}
+
+local Faults = {}
+Faults.__index = Faults
+
+local KIND_OF_STREAM <const> = 20
+
+---@class msgraph.sim.Fault
+---@field kind "status"|"reset_before"|"reset_after"|"cut_body"|"stall"|"not_json"|"latency"
+---@field method? string         "GET", "POST", ...; default any
+---@field path? string           Lua pattern, found anywhere in the path as sent; default any
+---@field times? integer         how often; default 1, math.huge for ever
+---@field after? integer         how many matching requests pass first; default 0
+---@field share? number          of the matching requests, drawn from the seed, 0 to 1; default 1, all
+---@field status? integer        of "status" (default 429) and "not_json" (default 200)
+---@field code? string           error code of "status"; default the one usual for the status
+---@field message? string        error message of "status"
+---@field retry_after? string|number  value of Retry-After, sent as it stands; default none
+---@field bytes? integer         of "cut_body" and "stall": how much of the body arrives; default half
+---@field seconds? number        of "stall" (default 3600) and "latency" (default 1)
+
+local FIELDS = {
+  kind = "string", method = "string", path = "string", times = "number", after = "number", share = "number",
+  status = "number", code = "string", message = "string", bytes = "number", seconds = "number",
+}
+
+local KINDS = {
+  status = true, reset_before = true, reset_after = true, cut_body = true, stall = true, not_json = true,
+  latency = true,
+}
+
+--- Raises for a rule that could never work.
+local function check(rule)
+  for name, value in pairs(rule) do
+    local wanted = FIELDS[name]
+    if name == "retry_after" then
+      wanted = type(value) == "number" and "number" or "string"
+    end
+    if not wanted then error("fault: unknown field '" .. tostring(name) .. "'", 0) end
+    if type(value) ~= wanted then
+      error("fault: field '" .. name .. "' is a " .. type(value) .. ", not a " .. wanted, 0)
+    end
+  end
+  if not KINDS[rule.kind] then error("fault: unknown kind '" .. tostring(rule.kind) .. "'", 0) end
+  if rule.path then string.find("", rule.path) end -- raises for a malformed pattern
+end
+
+---@class msgraph.sim.Faults
+---@param seed integer
+---@return msgraph.sim.Faults
+function M.new(seed)
+  return setmetatable({ rules = {}, stream = random.stream(seed, KIND_OF_STREAM, 0) }, Faults)
+end
+
+---@param rule msgraph.sim.Fault
+function Faults:add(rule)
+  check(rule)
+  local own = { left = rule.times or 1, passing = rule.after or 0 }
+  self.rules[#self.rules + 1] = setmetatable(own, { __index = rule })
+end
+
+function Faults:clear()
+  self.rules = {}
+end
+
+local function matches(rule, method, path)
+  return rule.left > 0 and (not rule.method or rule.method == method)
+    and (not rule.path or path:find(rule.path) ~= nil)
+end
+
+--- The rule that spoils this request, or nil. Counts it.
+---@param method string
+---@param path string as sent
+---@return msgraph.sim.Fault?
+function Faults:match(method, path)
+  for _, rule in ipairs(self.rules) do
+    if matches(rule, method, path) then
+      if rule.passing > 0 then
+        rule.passing = rule.passing - 1
+      elseif not rule.share or self.stream:chance(rule.share) then
+        rule.left = rule.left - 1
+        return rule
+      end
+    end
+  end
+  return nil
+end
+
+return M

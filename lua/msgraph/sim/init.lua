@@ -1,0 +1,159 @@
+-- lua/msgraph/sim/init.lua - a tenant in a box: start one, talk to it over HTTPS, ask what happened.
+--
+-- The tenant serves from its own thread and Lua state; whatever is asked of it here goes there and
+-- back as JSON. It shares no code with the client, so that neither can hide the other's mistakes.
+local M = {}
+
+---@class msgraph.sim.StartOpts: msgraph.sim.TenantOpts
+---@field port? integer      default 0: a free one
+---@field certificate? "valid"|"expired"|"wrong_name"  what the server shows; default "valid"
+
+---@class msgraph.sim.Running
+---@field endpoint string    "https://127.0.0.1:PORT": the `endpoint` of graph.connect
+---@field ca_file string     PEM file of the authority that made the certificate: its `ca_file`
+local Running = {}
+Running.__index = Running
+
+local MAX_USERS <const> = 1 << 40
+
+local function number_from(low, high)
+  return function(v) return type(v) == "number" and v >= low and v <= high end
+end
+
+local function integer_from(low, high)
+  return function(v) return math.type(v) == "integer" and v >= low and v <= high end
+end
+
+-- name -> what it must be, in words, and whether it is
+local OPTIONS = {
+  users = { "an integer from 1", integer_from(1, MAX_USERS) },
+  seed = { "an integer from 0 to 2^53", integer_from(0, 1 << 53) }, -- what JSON carries unharmed
+  port = { "an integer from 0 to 65535", integer_from(0, 65535) },
+  intune = { "a boolean", function(v) return type(v) == "boolean" end },
+  speed = { "a number from 0 to 1e6", number_from(0, 1e6) },
+  latency = { "seconds from 0 to 3600", number_from(0, 3600) },
+  certificate = { '"valid", "expired" or "wrong_name"',
+    function(v) return v == "valid" or v == "expired" or v == "wrong_name" end },
+}
+
+local function check(opts, level)
+  if type(opts) ~= "table" then error("options are a table, not a " .. type(opts), level + 1) end
+  for name, value in pairs(opts) do
+    local option = OPTIONS[name]
+    if not option then error("unknown option '" .. tostring(name) .. "'", level + 1) end
+    if not option[2](value) then error("option '" .. name .. "' is " .. option[1], level + 1) end
+  end
+end
+
+--- Starts a tenant on a loopback address. It stops when it is stopped, closed or collected.
+---
+--- Raises for options that are none.
+---@param opts? msgraph.sim.StartOpts
+---@return msgraph.sim.Running?
+---@return string? reason the port is taken, no descriptor is left, ...
+function M.start(opts)
+  opts = opts or {}
+  check(opts, 2)
+  local json = require("msgraph.sim.tenant").encode {
+    users = opts.users, seed = opts.seed, intune = opts.intune, speed = opts.speed, latency = opts.latency,
+  }
+  local server, reason = require("msgraph.sim.server").start(json, opts.port or 0, opts.certificate or "valid",
+    package.path, package.cpath)
+  if not server then return nil, reason end
+  return setmetatable({
+    server = server,
+    endpoint = "https://127.0.0.1:" .. server:port(),
+    ca_file = server:ca_file(),
+  }, Running)
+end
+
+--- Serves in the foreground until interrupted (which raises, from the host) or until `ready` raises.
+---@param opts? msgraph.sim.StartOpts
+---@param ready? fun(tenant: msgraph.sim.Running) called once the tenant answers
+---@return nil
+---@return string? reason it could not be started
+function M.serve(opts, ready)
+  opts = opts or {}
+  check(opts, 2)
+  local tenant <close>, reason = M.start(opts)
+  if not tenant then return nil, reason end
+  if ready then ready(tenant) end
+  local sleep = require("msgraph.sim.server").sleep
+  while true do sleep(0.2) end -- short: an interrupt is raised between two of them
+end
+
+--- Has the tenant do something in its own state. Its refusals are mistakes of whoever called us, and so is
+--- a call after stop, or in a forked child.
+local function call(self, name, arg)
+  local tenant = require "msgraph.sim.tenant"
+  local answer, reason = self.server:control(tenant.encode { call = name, arg = arg })
+  if not answer then error(reason, 3) end
+  return tenant.decode(answer).result
+end
+
+--- An access token, opaque and as long as a real one. Raises for options that make no sense.
+---@param opts? msgraph.sim.TokenOpts default: an application with everything the core job needs
+---@return string
+function Running:token(opts)
+  return (call(self, "token", opts))
+end
+
+--- The tenant's users.
+---@param filter? table fields a user must equal: { licensed = true, guest = false }
+---@return msgraph.sim.User[]
+function Running:users(filter)
+  return (call(self, "users", filter))
+end
+
+--- The devices that are in management now.
+---@param filter? table fields a device must equal: { userId = ..., managementState = "retirePending" }
+---@return table[]
+function Running:devices(filter)
+  return (call(self, "devices", filter))
+end
+
+--- What was asked so far, oldest first, and what each request did.
+---@param filter? table fields an entry must equal: { method = "POST", status = 204 }
+---@return msgraph.sim.LogEntry[]
+function Running:requests(filter)
+  return (call(self, "requests", filter))
+end
+
+--- Lets something go wrong. Raises for a rule that could never work.
+---@param rule msgraph.sim.Fault
+function Running:fault(rule)
+  call(self, "fault", rule)
+end
+
+--- Forgets every fault.
+function Running:clear_faults()
+  call(self, "clear_faults")
+end
+
+--- Moves the tenant's clock forward: devices check in, tokens expire.
+---@param seconds number
+function Running:advance(seconds)
+  call(self, "advance", seconds)
+end
+
+--- The tenant's time in Unix seconds.
+---@return number
+function Running:now()
+  return (call(self, "now"))
+end
+
+--- The tenant's time as HTTP writes it, so many seconds from now: for a Retry-After.
+---@param seconds? number
+---@return string
+function Running:date(seconds)
+  return (call(self, "date", seconds))
+end
+
+--- Ends the tenant and every connection to it at once. Twice is as good as once.
+function Running:stop()
+  self.server:stop()
+end
+
+Running.__close = Running.stop
+
+return M

@@ -1,0 +1,163 @@
+-- lua/msgraph/sim/routes/devices.lua - Intune: managed devices, and how they leave management.
+local clock = require "msgraph.sim.clock"
+local hardware = require "msgraph.sim.hardware"
+local json = require "msgraph.sim.json"
+local odata = require "msgraph.sim.odata"
+local reply = require "msgraph.sim.reply"
+
+local M = {}
+
+local RESULT = { "actionName", "actionState", "startDateTime", "lastUpdatedDateTime" }
+
+-- Properties that change; the rest is hardware's.
+local COMPUTED = {
+  managementState = function(device) return device.managementState end,
+  lastSyncDateTime = function(device) return clock.iso(device.lastSync) end,
+  deviceActionResults = function(device)
+    local retire = device.retire
+    if not retire then return json.array {} end
+    return json.array { json.ordered({
+      actionName = "retire", actionState = retire.action,
+      startDateTime = clock.iso(retire.started), lastUpdatedDateTime = clock.iso(retire.updated),
+    }, RESULT) }
+  end,
+}
+
+local function value(device, name)
+  if COMPUTED[name] then return COMPUTED[name](device) end
+  device.properties = device.properties or hardware.properties(device)
+  return device.properties[name]
+end
+
+--- The positions of the devices of the one user that `property` eq `text` speaks of.
+local function of_user(property)
+  return function(store, text)
+    local user = store:find_user(text)
+    if user and user[property]:lower() == text:lower() then return store.device_range(user) end
+  end
+end
+
+---@type msgraph.sim.Resource
+M.resource = {
+  type = "microsoft.graph.managedDevice",
+  default = {
+    "id", "userId", "deviceName", "managedDeviceOwnerType", "enrolledDateTime", "lastSyncDateTime", "operatingSystem",
+    "complianceState", "jailBroken", "managementAgent", "osVersion", "easActivated", "easDeviceId",
+    "easActivationDateTime", "azureADRegistered", "deviceEnrollmentType", "activationLockBypassCode", "emailAddress",
+    "azureADDeviceId", "deviceRegistrationState", "deviceCategoryDisplayName", "isSupervised",
+    "exchangeLastSuccessfulSyncDateTime", "exchangeAccessState", "exchangeAccessStateReason",
+    "remoteAssistanceSessionUrl", "remoteAssistanceSessionErrorDetails", "isEncrypted", "userPrincipalName", "model",
+    "manufacturer", "imei", "complianceGracePeriodExpirationDateTime", "serialNumber", "phoneNumber",
+    "androidSecurityPatchLevel", "userDisplayName", "configurationManagerClientEnabledFeatures", "wiFiMacAddress",
+    "deviceHealthAttestationState", "subscriberCarrier", "meid", "totalStorageSpaceInBytes",
+    "freeStorageSpaceInBytes", "managedDeviceName", "partnerReportedThreatState", "requireUserEnrollmentApproval",
+    "managementCertificateExpirationDate", "iccid", "udid", "notes", "ethernetMacAddress", "physicalMemoryInBytes",
+    "enrollmentProfileName", "managementState", "deviceActionResults",
+  },
+  value = value,
+  page = 1000, max_page = 1000, clamp = true,
+  filters = {
+    userId = { eq = true }, userPrincipalName = { eq = true }, operatingSystem = { eq = true },
+    azureADDeviceId = { eq = true }, deviceName = { eq = true, startswith = true }, managementState = { eq = true },
+  },
+  narrow = { userId = of_user "id", userPrincipalName = of_user "userPrincipalName" },
+  refuse = function(ctx, message) return reply.intune_error(ctx, 400, "BadRequest", message) end,
+}
+M.resource.known = odata.set(table.concat(M.resource.default, " "))
+
+local READ = {
+  "DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All",
+  "DeviceManagementConfiguration.Read.All", "DeviceManagementConfiguration.ReadWrite.All",
+}
+local WRITE = { "DeviceManagementManagedDevices.ReadWrite.All", "DeviceManagementConfiguration.ReadWrite.All" }
+local PRIVILEGED = { "DeviceManagementManagedDevices.PrivilegedOperations.All" }
+
+-- Roles that let a signed-in user see devices, and act on them.
+local READERS = {
+  "Intune Administrator", "Global Administrator", "Help Desk Operator", "Read Only Operator", "Global Reader",
+}
+local OPERATORS = { "Intune Administrator", "Global Administrator", "Help Desk Operator" }
+
+local function walk(ctx)
+  return function(position) return ctx.store:next_device(position, ctx.now) end
+end
+
+local function list_devices(ctx)
+  return odata.list(ctx, M.resource, "deviceManagement/managedDevices", walk(ctx), 0, math.maxinteger)
+end
+
+local function list_user_devices(ctx)
+  local first, last = ctx.store.device_range(ctx.user)
+  local set = "users('" .. ctx.user.id .. "')/managedDevices"
+  return odata.list(ctx, M.resource, set, walk(ctx), first, last)
+end
+
+--- The device a path names, or nil and the answer: an id that is no GUID is 400, an unknown one 404.
+local function find_device(ctx)
+  local id = ctx.params.device
+  local device = ctx.store:find_device(id, ctx.now)
+  if device then return device end
+  if not id:find("^%x+%-%x+%-%x+%-%x+%-%x+$") or #id ~= 36 then
+    return nil, reply.intune_error(ctx, 400, "InternalError", "An error has occurred")
+  end
+  return nil, reply.intune_error(ctx, 404, "ResourceNotFound", "Device with id " .. id .. " not found")
+end
+
+local function get_device(ctx)
+  local device, refusal = find_device(ctx)
+  if not device then return refusal end
+  return odata.one(ctx, M.resource, "deviceManagement/managedDevices", device)
+end
+
+local function apply_retire(ctx, device)
+  ctx.actions[#ctx.actions + 1] = "retire " .. device.id
+  ctx.store:retire(device, ctx.now)
+end
+
+local function retire_device(ctx)
+  local device, refusal = find_device(ctx)
+  if not device then return refusal end
+  apply_retire(ctx, device)
+  return reply.no_content()
+end
+
+local function delete_device(ctx)
+  local device, refusal = find_device(ctx)
+  if not device then return refusal end
+  ctx.actions[#ctx.actions + 1] = "delete " .. device.id
+  ctx.store:delete(device)
+  return reply.no_content()
+end
+
+--- The core action: 204 says that every device of the user has been asked to retire.
+local function remove_all_devices(ctx)
+  for _, device in ipairs(ctx.store:devices_of(ctx.user, ctx.now)) do apply_retire(ctx, device) end
+  return reply.no_content()
+end
+
+--- In Microsoft's OpenAPI, not in the service.
+local function no_route(ctx)
+  return reply.error(ctx, 404, "No method match route template",
+    "No OData route exists that match template ~/entityset/key/navigation/key with http verb " .. ctx.method
+      .. " for request /DeviceFE/StatelessDeviceFEService/users('" .. ctx.params.user .. "')/managedDevices('"
+      .. ctx.params.device .. "').")
+end
+
+local function intune(method, path, scopes, roles, run)
+  return { method, path, service = "intune", scopes = scopes, roles = roles, run = run }
+end
+
+local LONG <const> = "deviceManagement/detectedApps/{app}/managedDevices/{any}/"
+
+M.routes = {
+  intune("POST", "users/{user}/removeAllDevicesFromManagement", PRIVILEGED, OPERATORS, remove_all_devices),
+  intune("POST", LONG .. "users/{user}/removeAllDevicesFromManagement", PRIVILEGED, OPERATORS, remove_all_devices),
+  intune("GET", "users/{user}/managedDevices", READ, READERS, list_user_devices),
+  intune("DELETE", "users/{user}/managedDevices/{device}", WRITE, OPERATORS, no_route),
+  intune("GET", "deviceManagement/managedDevices", READ, READERS, list_devices),
+  intune("GET", "deviceManagement/managedDevices/{device}", READ, READERS, get_device),
+  intune("DELETE", "deviceManagement/managedDevices/{device}", WRITE, OPERATORS, delete_device),
+  intune("POST", "deviceManagement/managedDevices/{device}/retire", PRIVILEGED, OPERATORS, retire_device),
+}
+
+return M

@@ -1,0 +1,125 @@
+-- lua/msgraph/sim/routes/users.lua - users of the directory.
+local clock = require "msgraph.sim.clock"
+local json = require "msgraph.sim.json"
+local odata = require "msgraph.sim.odata"
+local random = require "msgraph.sim.random"
+local reply = require "msgraph.sim.reply"
+
+local M = {}
+
+local DAY <const> = 24 * 60 * 60
+
+-- Enterprise Mobility + Security E3, which holds Intune, and Office 365 E3, which does not; then
+-- the service plan of Intune itself (Microsoft's published product names).
+local SKU_WITH_INTUNE <const> = "efccb6f7-5641-4e0e-bd10-b4976e1bf68e"
+local SKU_WITHOUT <const> = "6fd2c87f-b296-42f0-b197-1e91e994b900"
+local INTUNE_PLAN <const> = "c1ec4a95-1f05-45b3-a911-aa3fa01094f5"
+local EXCHANGE_PLAN <const> = "efb87545-963c-4e0d-99df-69c6916d9eb0"
+
+local LICENSE = { "disabledPlans", "skuId" }
+local PLAN = { "assignedDateTime", "capabilityStatus", "service", "servicePlanId" }
+
+local function created(user)
+  return clock.iso(clock.START - user.age_days * DAY)
+end
+
+local function license(sku)
+  return json.ordered({ disabledPlans = json.array {}, skuId = sku }, LICENSE)
+end
+
+local function plan(user, service, id)
+  return json.ordered({ assignedDateTime = created(user), capabilityStatus = "Enabled", service = service,
+    servicePlanId = id }, PLAN)
+end
+
+-- Properties that are worked out when they are asked for. Whatever stands neither here nor in the
+-- record is null.
+local COMPUTED = {
+  businessPhones = function() return json.array {} end,
+  createdDateTime = created,
+  creationType = function(user) return user.guest and "Invitation" or nil end,
+  externalUserState = function(user) return user.guest and "Accepted" or nil end,
+  mailNickname = function(user) return user.userPrincipalName:match("^[^@]*"):gsub("#", "") end,
+  onPremisesSyncEnabled = function(user) return user.synced or nil end,
+  onPremisesDomainName = function(user) return user.synced and "corp.contoso.com" or nil end,
+  onPremisesSamAccountName = function(user) return user.synced and "u" .. user.index or nil end,
+  onPremisesImmutableId = function(user)
+    return user.synced and random.stream(0, 3, user.index):text(22, "ABCDEFGHIJKLMNOPabcdefghijklmnop") .. "==" or nil
+  end,
+  otherMails = function(user) return json.array(user.guest and { user.mail } or {}) end,
+  proxyAddresses = function(user) return json.array { "SMTP:" .. user.mail } end,
+  assignedLicenses = function(user)
+    if user.guest then return json.array {} end
+    return json.array { license(user.licensed and SKU_WITH_INTUNE or SKU_WITHOUT) }
+  end,
+  assignedPlans = function(user)
+    if user.guest then return json.array {} end
+    local plans = { plan(user, "exchange", EXCHANGE_PLAN) }
+    if user.licensed then plans[2] = plan(user, "SCO", INTUNE_PLAN) end
+    return json.array(plans)
+  end,
+}
+
+local function find(store, key)
+  local user = store:find_user(key)
+  if user then return store.user_range(user) end
+end
+
+---@type msgraph.sim.Resource
+M.resource = {
+  type = "microsoft.graph.user",
+  known = odata.set [[
+    aboutMe accountEnabled ageGroup assignedLicenses assignedPlans authorizationInfo birthday businessPhones city
+    companyName consentProvidedForMinor country createdDateTime creationType customSecurityAttributes department
+    deviceEnrollmentLimit displayName employeeHireDate employeeId employeeLeaveDateTime employeeOrgData employeeType
+    externalUserState externalUserStateChangeDateTime faxNumber givenName hireDate id identities identityParentId
+    imAddresses interests isManagementRestricted isResourceAccount jobTitle lastPasswordChangeDateTime
+    legalAgeGroupClassification licenseAssignmentStates mail mailNickname mobilePhone mySite officeLocation
+    onPremisesDistinguishedName onPremisesDomainName onPremisesExtensionAttributes onPremisesImmutableId
+    onPremisesLastSyncDateTime onPremisesProvisioningErrors onPremisesSamAccountName onPremisesSecurityIdentifier
+    onPremisesSyncEnabled onPremisesUserPrincipalName otherMails passwordPolicies passwordProfile pastProjects
+    postalCode preferredDataLocation preferredLanguage preferredName provisionedPlans proxyAddresses responsibilities
+    schools securityIdentifier serviceProvisioningErrors showInAddressList signInActivity
+    signInSessionsValidFromDateTime skills state streetAddress surname usageLocation userPrincipalName userType
+  ]],
+  default = {
+    "businessPhones", "displayName", "givenName", "jobTitle", "mail", "mobilePhone", "officeLocation",
+    "preferredLanguage", "surname", "userPrincipalName", "id",
+  },
+  value = function(user, name)
+    local computed = COMPUTED[name]
+    if computed then return (computed(user)) end
+    return user[name]
+  end,
+  page = 100, max_page = 999,
+  filters = {
+    accountEnabled = { eq = true }, id = { eq = true }, userPrincipalName = { eq = true, startswith = true },
+    mail = { eq = true }, displayName = { eq = true, startswith = true }, userType = { eq = true },
+    onPremisesSyncEnabled = { eq = true },
+  },
+  narrow = { id = find, userPrincipalName = find },
+  count_needs_consistency = true,
+  refuse = function(ctx, message) return reply.error(ctx, 400, "Request_UnsupportedQuery", message) end,
+}
+
+local READ = {
+  "User.Read.All", "User.ReadWrite.All", "User.ReadBasic.All", "Directory.Read.All", "Directory.ReadWrite.All",
+  "DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All",
+}
+local READ_SELF = table.move(READ, 1, #READ, 2, { "User.Read" })
+
+local function list_users(ctx)
+  local store = ctx.store
+  return odata.list(ctx, M.resource, "users", function(position) return store:next_user(position) end, 1, store.size)
+end
+
+local function get_user(ctx)
+  return odata.one(ctx, M.resource, "users", ctx.user)
+end
+
+M.routes = {
+  { "GET", "users", service = "directory", scopes = READ, run = list_users },
+  { "GET", "users/{user}", service = "directory", scopes = READ, scopes_self = READ_SELF, run = get_user },
+}
+
+return M

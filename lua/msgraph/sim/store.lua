@@ -1,0 +1,176 @@
+-- lua/msgraph/sim/store.lua - one tenant's users and devices, and what has become of them.
+--
+-- Nothing is stored but what changed. A user or a device is made from the seed when it is asked
+-- for, so a tenant of any size starts at once; how far a retire has come is worked out from the time
+-- it was asked for, so no timer runs.
+local random = require "msgraph.sim.random"
+local people = require "msgraph.sim.people"
+local hardware = require "msgraph.sim.hardware"
+
+local M = {}
+
+local Store = {}
+Store.__index = Store
+
+--- Things made lately: as many as a page or two, so that polling the same user costs nothing.
+local CACHE <const> = 4096
+
+--- Remembers what `make` gave under a key.
+local function new_cache(make)
+  local things, n = {}, 0
+  return function(key, ...)
+    local thing = things[key]
+    if not thing then
+      if n == CACHE then things, n = {}, 0 end
+      thing, n = make(...), n + 1
+      things[key] = thing
+    end
+    return thing
+  end
+end
+
+---@class msgraph.sim.Store
+---@param seed integer
+---@param users integer how many
+---@return msgraph.sim.Store
+function M.new(seed, users)
+  return setmetatable({
+    seed = seed, size = users, asked = {}, deleted = {},
+    users = new_cache(people.user), hardware = new_cache(hardware.device),
+  }, Store)
+end
+
+-- ---- users -----------------------------------------------------------------------------------
+
+--- The user with this number, or nil past the end.
+---@return msgraph.sim.User?
+function Store:user(index)
+  if index < 1 or index > self.size then return nil end
+  local user = self.users(index, self.seed, index)
+  user.devices = user.devices or hardware.count(self.seed, user)
+  return user
+end
+
+--- The user with this object id or principal name, in any letter case.
+---@param key string
+---@return msgraph.sim.User?
+function Store:find_user(key)
+  local index = random.index(self.seed, people.KIND, key)
+  if index then return self:user(index) end
+  local upn = key:lower()
+  index = people.index_of(upn)
+  local user = index and self:user(index)
+  return user and user.userPrincipalName:lower() == upn and user or nil
+end
+
+-- ---- devices ---------------------------------------------------------------------------------
+
+---@class msgraph.sim.Retire
+---@field state string       managementState
+---@field action string      actionState of the retire
+---@field started number     Unix seconds
+---@field updated number     Unix seconds
+
+--- How far a retire asked for at `asked` has come by now: nil when the device has left.
+---@param device msgraph.sim.Hardware
+---@param asked number
+---@param now number
+---@return msgraph.sim.Retire?
+local function progress(device, asked, now)
+  local function at(state, action, updated)
+    return { state = state, action = action, started = asked, updated = updated }
+  end
+  if device.outcome == "notSupported" then return at("managed", "notSupported", asked) end
+  local check_in = hardware.next_check_in(device, asked)
+  if not check_in or now < check_in then return at("retirePending", "pending", asked) end
+  local done = check_in + device.work
+  if now < done then return at("retireIssued", "active", check_in) end
+  if device.outcome == "fails" then return at("retireFailed", "failed", done) end
+  return nil
+end
+
+---@class msgraph.sim.Device: msgraph.sim.Hardware
+---@field managementState string
+---@field retire? msgraph.sim.Retire
+---@field lastSync number   Unix seconds
+
+--- A user's device as it is now, or nil when there is none or it has left.
+---@return msgraph.sim.Device?
+function Store:device_of(user, ordinal, now)
+  if ordinal < 1 or ordinal > user.devices then return nil end
+  local index = user.index * hardware.PER_USER + ordinal
+  if self.deleted[index] then return nil end
+  local device, asked = self.hardware(index, self.seed, user, ordinal), self.asked[index]
+  device.retire = asked and progress(device, asked, now)
+  if asked and not device.retire then return nil end
+  device.managementState = device.retire and device.retire.state or "managed"
+  device.lastSync = hardware.last_check_in(device, now)
+  return device
+end
+
+---@return msgraph.sim.Device[]
+function Store:devices_of(user, now)
+  local devices = {}
+  for ordinal = 1, user.devices do
+    devices[#devices + 1] = self:device_of(user, ordinal, now)
+  end
+  return devices
+end
+
+---@param id string
+---@return msgraph.sim.Device?
+function Store:find_device(id, now)
+  local index = random.index(self.seed, hardware.KIND, id)
+  local user = index and self:user(index // hardware.PER_USER)
+  return user and self:device_of(user, index % hardware.PER_USER, now) or nil
+end
+
+--- Asks a device to retire. While it is on its way already, nothing changes.
+---@param device msgraph.sim.Device
+function Store:retire(device, now)
+  if device.managementState ~= "retirePending" and device.managementState ~= "retireIssued" then
+    self.asked[device.index] = now
+  end
+end
+
+--- Removes a device's record at once.
+---@param device msgraph.sim.Device
+function Store:delete(device)
+  self.deleted[device.index] = true
+end
+
+-- ---- walking: a position is a number that only grows ------------------------------------------
+
+--- The first user at or after a position, and the position after it.
+---@return msgraph.sim.User?
+---@return integer next
+function Store:next_user(position)
+  return self:user(position), position + 1
+end
+
+--- The first device at or after a position, and the position after it.
+---@return msgraph.sim.Device?
+---@return integer next
+function Store:next_device(position, now)
+  local index, ordinal = position // hardware.PER_USER, position % hardware.PER_USER
+  local user = self:user(math.max(index, 1))
+  while user do
+    for n = math.max(ordinal, 1), user.devices do
+      local device = self:device_of(user, n, now)
+      if device then return device, device.index + 1 end
+    end
+    user, ordinal = self:user(user.index + 1), 1
+  end
+  return nil, (self.size + 1) * hardware.PER_USER
+end
+
+--- Positions of a user, and of a user's devices: first, last.
+function Store.user_range(user)
+  return user.index, user.index
+end
+
+function Store.device_range(user)
+  return user.index * hardware.PER_USER, user.index * hardware.PER_USER + hardware.PER_USER - 1
+end
+
+return M

@@ -1,0 +1,360 @@
+local errors = require "msgraph.errors"
+local helper = require "spec.support.helper"
+local json = require "msgraph.json"
+
+local TAIL = " - Operation ID (for customer support): 00000000-0000-0000-0000-000000000000 - Activity ID: "
+  .. "22a9d448-e273-4a1d-b06f-c9e005fc6fe9 - Url: https://fef.unit.manage.microsoft.com/x?api-version=2025"
+local ACTION = "/v1.0/users/ada%40contoso.com/removeAllDevicesFromManagement"
+local PRIVILEGED = "DeviceManagementManagedDevices.PrivilegedOperations.All"
+
+-- Intune's document in a string.
+local function intune(message, more)
+  local document = { _version = 3, Message = message .. TAIL, CustomApiErrorPhrase = "", RetryAfter = json.null,
+    ErrorSourceService = "", HttpHeaders = "{}" }
+  for key, value in pairs(more or {}) do document[key] = value end
+  return json.encode(document)
+end
+
+local function graph_body(code, message, inner)
+  return json.encode { error = { code = code, message = message, innerError = inner } }
+end
+
+local function of(status, body, fields)
+  local response = { status = status, body = body or "", client_request_id = "sent-1" }
+  for key, value in pairs(fields or {}) do response[key] = value end
+  return errors.from_status(response, { method = "POST", target = (fields or {}).target or ACTION },
+    (fields or {}).content_type, (fields or {}).location)
+end
+
+-- The codes of msgraph.core, from the page that is its contract.
+local function transport_codes()
+  local source = helper.read_file(helper.ROOT .. "docs/types/core.lua")
+  local codes = {}
+  for code in source:match("@field code string(.-)@field kind"):gmatch('"([%w_]+)"') do codes[code] = true end
+  assert(codes.dns and codes.internal, "docs/types/core.lua lists no codes")
+  return codes
+end
+
+describe("the kind of a status", function()
+  for status, kind in pairs {
+    [400] = "invalid", [401] = "auth", [402] = "invalid", [403] = "forbidden", [404] = "not_found", [405] = "invalid",
+    [407] = "auth", [408] = "timeout", [409] = "conflict", [410] = "invalid", [412] = "conflict", [413] = "invalid",
+    [422] = "invalid", [423] = "invalid", [429] = "throttled", [500] = "server", [501] = "server", [502] = "server",
+    [503] = "server", [504] = "server", [507] = "server", [509] = "throttled", [301] = "protocol", [304] = "protocol",
+    [307] = "protocol", [100] = "protocol",
+  } do
+    it(("%d is %s"):format(status, kind), function() assert.equal(kind, of(status).kind) end)
+  end
+end)
+
+describe("an error body of Graph", function()
+  it("gives the code, the message and the ids", function()
+    local err = of(404, graph_body("Request_ResourceNotFound", "Resource 'x' does not exist.",
+      { date = "2026-01-01T00:00:00", ["request-id"] = "r-1", ["client-request-id"] = "c-1" }))
+    assert.equal("Request_ResourceNotFound", err.code)
+    assert.equal("Resource 'x' does not exist.", err.message)
+    assert.equal("r-1", err.request_id)
+    assert.equal("sent-1", err.client_request_id)
+    assert.matches("check the id", err.hint)
+    assert.equal("POST", err.method)
+    assert.equal(ACTION, err.path)
+  end)
+
+  it("gives the deepest code and the whole chain, with either spelling", function()
+    local err = of(400, json.encode { error = { code = "outer", message = "Outer.",
+      innererror = { code = "middle", message = "Middle.", innerError = { code = "deepest" } } } })
+    assert.equal("deepest", err.code)
+    assert.equal("Outer.", err.message)
+    assert.same({ { code = "outer", message = "Outer." }, { code = "middle", message = "Middle." },
+      { code = "deepest" } }, err.inner)
+  end)
+
+  it("prefers a word to a deeper number", function()
+    assert.equal("TooManyRequests", of(429, graph_body("TooManyRequests", "Slow down", { code = "429" })).code)
+  end)
+
+  it("keeps details apart from the chain's code", function()
+    local err = of(400, json.encode { error = { code = "Request_BadRequest", message = "Two things.",
+      details = { { code = "A", message = "one" }, { code = "B", message = "two" } } } })
+    assert.equal("Request_BadRequest", err.code)
+    assert.equal("two", err.inner[3].message)
+  end)
+
+  it("prefers the server's id in the header", function()
+    local err = of(500, graph_body("x", "y", { ["request-id"] = "body" }), { request_id = "header" })
+    assert.equal("header", err.request_id)
+  end)
+
+  it("stands an empty code", function()
+    local err = of(403, graph_body("", "You do not have the required permissions."))
+    assert.equal("http_403", err.code)
+    assert.equal("You do not have the required permissions.", err.message)
+  end)
+
+  it("reads OAuth's shape", function()
+    local err = of(400, json.encode { error = "invalid_grant", error_description = "AADSTS70000: no.\r\nTrace ID: x" })
+    assert.equal("invalid_grant", err.code)
+    assert.equal("AADSTS70000: no. Trace ID: x", err.message)
+  end)
+end)
+
+describe("an error body of Intune", function()
+  it("is decoded out of its string, the tail apart", function()
+    local err = of(400, graph_body("BadRequest", intune "An error has occurred"))
+    assert.equal("BadRequest", err.code)
+    assert.equal("An error has occurred", err.message)
+    assert.matches("Activity ID: 22a9d448", err.inner[2].detail)
+    assert.equal("invalid", err.kind)
+  end)
+
+  it("is decoded through two strings, as Intune sends a missing role", function()
+    local err = of(401, graph_body("UnknownError",
+      json.encode { ErrorCode = "Forbidden", Message = intune "An error has occurred", Target = json.null }))
+    assert.equal("Forbidden", err.code)
+    assert.equal("role_missing", err.reason)
+    assert.equal("forbidden", err.kind)
+    assert.equal(401, err.status)
+    assert.matches("Intune Administrator", err.hint)
+  end)
+
+  it("names the scopes that are missing", function()
+    local err = of(403, graph_body("Forbidden", intune("Application is not authorized to perform this operation. "
+      .. "Application must have one of the following scopes: " .. PRIVILEGED)))
+    assert.equal("scope_missing", err.reason)
+    assert.same({ PRIVILEGED }, err.permissions)
+    assert.matches(PRIVILEGED, err.hint, 1, true)
+    assert.matches("administrator", err.hint)
+  end)
+
+  it("names several scopes, and mends the spelling old pages have", function()
+    local err = of(403, graph_body("Forbidden", intune("Application must have one of the following scopes: "
+      .. "DeviceManagementManagedDevices.PriviligedOperation.All, DeviceManagementApps.Read.All")))
+    assert.same({ PRIVILEGED, "DeviceManagementApps.Read.All" }, err.permissions)
+  end)
+
+  it("tells a missing role (403) from a missing scope", function()
+    local err = of(403, graph_body("Forbidden", intune "An error has occurred"))
+    assert.equal("role_missing", err.reason)
+    assert.same({ PRIVILEGED }, err.permissions)
+  end)
+
+  for _, case in ipairs {
+    { 400, graph_body("BadRequest", "Request not applicable to target tenant.") },
+    { 403, graph_body("Forbidden", intune "Request not applicable to target tenant.") },
+    { 403, graph_body("Forbidden", intune "The tenant has no valid Intune license") },
+  } do
+    it("tells a missing licence: " .. case[1] .. case[2]:sub(1, 60), function()
+      local err = of(case[1], case[2])
+      assert.equal("licence_missing", err.reason)
+      assert.equal("forbidden", err.kind)
+      assert.matches("licence", err.hint)
+      assert.is_nil(err.permissions)
+    end)
+  end
+
+  it("does not take any talk of licences for a tenant without Intune", function()
+    assert.is_nil(of(400, graph_body("Request_BadRequest", "User license is inherited from a group")).reason)
+  end)
+end)
+
+describe("a 403 that says little", function()
+  it("names the permission the action needs", function()
+    local err = of(403, graph_body("Authorization_RequestDenied", "Insufficient privileges to complete the operation."))
+    assert.same({ PRIVILEGED }, err.permissions)
+    assert.matches(PRIVILEGED, err.hint, 1, true)
+    assert.is_nil(err.reason)
+  end)
+
+  it("does so for the list of devices", function()
+    local err = of(403, "", { target = "/v1.0/users/u/managedDevices?$select=id" })
+    assert.same({ "DeviceManagementManagedDevices.Read.All" }, err.permissions)
+    assert.equal("/v1.0/users/u/managedDevices", err.path)
+  end)
+end)
+
+describe("a body that is no error body", function()
+  for _, case in ipairs {
+    { "nothing",               "" },
+    { "broken JSON",           '{"error":{"code":"x","mess' },
+    { "JSON of another shape", '[1,2,3]' },
+    { "a JSON string",         '"oops"' },
+    { "null",                  "null" },
+    { "wrong types",           '{"error":{"code":5,"message":{"a":1},"innerError":"x","details":7}}' },
+    { "details of no tables",  '{"error":{"code":"","message":"","details":[1,null,"x"]}}' },
+    { "an error of null",      '{"error":null}' },
+    { "a message of JSON null", '{"error":{"code":"x","message":"null"}}' },
+    { "a broken inner string", '{"error":{"code":"x","message":"{\\"Message\\": 5"}}' },
+    { "bytes",                 "\0\1\255\254" },
+    { "deep nesting",          ("["):rep(100000) },
+    { "much text",             ("word "):rep(500000) },
+    { "a huge document",       '{"error":{"code":"x","message":"' .. ("y"):rep(3000000) .. '"}}' },
+  } do
+    it("still makes an error of one short line: " .. case[1], function()
+      local err = of(500, case[2])
+      assert.equal("server", err.kind)
+      assert.is_true(#err.message > 0 and #err.message < 500)
+      assert.is_nil(tostring(err):find("[%c]"))
+      assert.is_true(#tostring(err) < 1200)
+    end)
+  end
+
+  it("keeps a message that nests documents without end", function()
+    local message = "the core of it"
+    for _ = 1, 12 do message = json.encode { Message = message } end
+    assert.is_string(of(400, graph_body("x", message)).message)
+  end)
+
+  it("keeps plain text", function()
+    assert.equal("upstream connect error", of(503, "upstream connect\r\n error").message)
+  end)
+
+  it("gives a web page's title, and names what is in between", function()
+    local err = of(502, "<!DOCTYPE html>\n<html><head><title>Corporate\nProxy</title></head></html>",
+      { content_type = "text/html; charset=utf-8" })
+    assert.equal("html_page", err.code)
+    assert.equal("Corporate Proxy", err.message)
+    assert.matches("proxy", err.hint)
+    assert.equal("server", err.kind)
+  end)
+
+  it("cuts at a character, not inside one", function()
+    local err = of(500, ("é"):rep(1000))
+    assert.is_truthy(utf8.len(err.message))
+  end)
+end)
+
+describe("throttling", function()
+  it("carries how long to wait, and until when", function()
+    local before = os.time()
+    local err = of(429, graph_body("TooManyRequests", "Slow down"), { retry_after = 2.128 })
+    assert.equal("throttled", err.kind)
+    assert.equal(2.128, err.retry_after)
+    assert.is_true(err.retry_at >= before + 3)
+    assert.matches("retry after 2.128 s", tostring(err))
+  end)
+end)
+
+describe("a redirect", function()
+  it("names the host it pointed to, not the path", function()
+    local err = of(302, "", { location = "https://user:pw@evil.example/steal?code=1" })
+    assert.equal("redirect", err.code)
+    assert.matches("https://evil.example", err.hint, 1, true)
+    assert.is_nil(tostring(err):find("steal", 1, true))
+    assert.is_nil(tostring(err):find("pw@", 1, true))
+  end)
+
+  it("without a Location is one too", function() assert.equal("redirect", of(307).code) end)
+end)
+
+describe("a failure of the transport", function()
+  local function failure(code, kind, phase, target)
+    return errors.from_failure({ code = code, kind = kind, phase = phase, message = "a sentence",
+      client_request_id = "sent-1" }, { method = "POST", target = target or ACTION })
+  end
+
+  it("keeps what the core says", function()
+    local err = failure("tls_untrusted", "network", "not_sent")
+    assert.equal("network", err.kind)
+    assert.equal("tls_untrusted", err.code)
+    assert.equal("not_sent", err.phase)
+    assert.matches("MSGRAPH_CA_FILE", err.hint)
+    assert.same({ { phase = "not_sent", code = "tls_untrusted" } }, err.attempts)
+  end)
+
+  it("that leaves it open whether the action was done says to list the devices", function()
+    local err = failure("reset", "ambiguous", "sent")
+    assert.matches("list the devices %(GET /v1.0/users/ada%%40contoso.com/managedDevices%) before repeating", err.hint)
+  end)
+
+  it("that leaves another request open says to read first", function()
+    assert.matches("read the state before repeating", failure("reset", "ambiguous", "sent", "/v1.0/x").hint)
+  end)
+
+  it("has a hint for every code of the core", function()
+    for code in pairs(transport_codes()) do assert.is_string(errors.HINTS[code], code) end
+  end)
+end)
+
+describe("a server error to a POST", function()
+  it("says that it may have been acted on", function()
+    assert.matches("list the devices", of(504).hint)
+  end)
+end)
+
+describe("msgraph.Error", function()
+  it("is known as such, and nothing else is", function()
+    assert.is_true(errors.Error.is(of(500)))
+    for _, value in ipairs { {}, "x", 5, setmetatable({}, {}) } do assert.is_false(errors.Error.is(value)) end
+  end)
+
+  it("reads as one line with what it was about and the hint", function()
+    local err = of(403, graph_body("Authorization_RequestDenied", "Insufficient\r\nprivileges"), { request_id = "r-9" })
+    assert.equal("forbidden: Insufficient privileges (POST " .. ACTION
+      .. ", HTTP 403, Authorization_RequestDenied, request-id r-9) - " .. err.hint, tostring(err))
+    assert.equal("x: " .. tostring(err), "x: " .. err)
+  end)
+
+  it("never shows a token that a server echoes", function()
+    for _, body in ipairs {
+      "you sent Authorization: Bearer " .. helper.TOKEN,
+      graph_body("x", "bad token " .. helper.TOKEN, { code = helper.TOKEN }),
+      "<html><title>" .. helper.TOKEN .. "</title></html>",
+      json.encode { error = { code = "x", message = json.encode { Message = "Bearer " .. helper.TOKEN } } },
+      json.encode { error = { code = "x", message = "y", details = { { code = "z", message = helper.TOKEN } } } },
+    } do
+      local err = of(401, body)
+      assert.is_true(helper.silent(err), body)
+      assert.is_true(helper.silent(tostring(err)), body)
+    end
+  end)
+
+  it("hides an opaque token behind the word Bearer", function()
+    assert.is_nil(of(401, "got Bearer abc.DEF-123_~+/== today").message:find("abc", 1, true))
+  end)
+end)
+
+describe("docs/errors.md", function()
+  local page = helper.read_file(helper.ROOT .. "docs/errors.md")
+
+  local function first_column(title)
+    local section = page:match("\n## " .. title .. "\n(.-)\n## ") or page:match("\n## " .. title .. "\n(.*)$")
+    local names = {}
+    for name in section:gmatch("\n| `([%w_]+)` |") do names[name] = true end
+    return names
+  end
+
+  it("lists every kind, and no other", function()
+    local kinds = {}
+    for _, kind in ipairs(errors.KINDS) do kinds[kind] = true end
+    assert.same(kinds, first_column "Kinds")
+  end)
+
+  it("lists every code the core has", function()
+    local listed = first_column "Codes of the transport"
+    for code in pairs(transport_codes()) do assert.is_true(listed[code], code) end
+  end)
+
+  it("lists everything that has a hint, and nothing else", function()
+    local expected, listed = {}, {}
+    for name in pairs(errors.HINTS) do expected[name] = true end
+    for _, title in ipairs { "Kinds", "Reasons of a refusal", "Codes of the transport", "Codes of this library",
+      "Codes of Graph" } do
+      for name in pairs(first_column(title)) do listed[name] = true end
+    end
+    assert.same(expected, listed)
+  end)
+
+  it("answers in every row what happened, what to do and whether a retry is safe", function()
+    local rows = 0
+    for row in page:gmatch("\n(| `[%w_]+` |[^\n]*)") do
+      rows = rows + 1
+      local cells = {}
+      for cell in row:gmatch("| *([^|]-) *%f[|]") do cells[#cells + 1] = cell end
+      assert.equal(4, #cells, row)
+      for _, cell in ipairs(cells) do assert.is_true(#cell > 0, row) end
+    end
+    local hints = 0
+    for _ in pairs(errors.HINTS) do hints = hints + 1 end
+    assert.is_true(rows >= hints)
+  end)
+end)
