@@ -121,7 +121,7 @@ programs: $(TESTS) $(TORTURE) $(HOSTS)
 $(BUILD)/spec/core/%: $(BUILD)/spec/core/%.o $(SUPPORT) $(CORE_A)
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS) $(TEST_LIBS)
 
-$(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o
+$(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o $(if $(filter asan,$(FLAVOUR)),$(BUILD)/spec/support/asan.o)
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS)
 
 # One run of C tests and specs; the targets below say of which flavour, under what and which specs.
@@ -135,6 +135,7 @@ test:  ## run every test and spec
 	@$(MAKE) check
 
 asan torture: export ASAN_OPTIONS  := detect_stack_use_after_return=1:quarantine_size_mb=16
+asan torture: export LSAN_OPTIONS  := suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
 asan torture: export UBSAN_OPTIONS := print_stacktrace=1
 asan:  ## the same with address, undefined-behaviour and leak sanitizers
 	$(NEED) build test
@@ -143,13 +144,13 @@ asan:  ## the same with address, undefined-behaviour and leak sanitizers
 
 # Lua is not built with the sanitizer, so its runtime has to be there before Lua starts. Under the name of
 # Lua, first in PATH, for the specs start Lua too.
-build/asan/bin/lua5.4: build/asan/spec/support/unpreload.so
+build/asan/bin/lua5.4: build/asan/spec/support/asan.so
 	@mkdir -p $(@D)
 	printf '#!/bin/bash\nLD_PRELOAD="%s %s" exec -a lua5.4 %s "$$@"\n' \
 	    "$$(gcc -print-file-name=libasan.so)" '$(CURDIR)/$<' "$$(PATH=$${PATH#*:} command -v lua5.4)" >$@
 	chmod +x $@
 
-build/asan/spec/support/unpreload.so: spec/support/unpreload.c
+build/asan/spec/support/asan.so: spec/support/asan.c
 	@mkdir -p $(@D)
 	gcc -shared -fPIC $< -o $@
 

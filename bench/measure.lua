@@ -1,7 +1,7 @@
 -- bench/measure.lua HERE DIR PORT QUICK - runs the contestants in turns and prints what came out; bench/run calls it.
 --
--- HERE is the folder of this file, DIR holds ca.pem and token, PORT serves HTTP/1.1, PORT + 1 HTTP/2. The programs and Lua
--- come from the environment (BENCH, LUA), as does ROUNDS.
+-- HERE is the folder of this file, DIR holds ca.pem and token, PORT serves HTTP/1.1, PORT + 1 HTTP/2.
+-- The programs and Lua come from the environment (BENCH, LUA), as does ROUNDS.
 --
 -- Everybody runs once a round, in an order that turns from round to round: what the machine does meanwhile
 -- hits all alike. A number printed is the median of its rounds, a ratio the median of the rounds' own ratios.
@@ -126,13 +126,15 @@ local function requests_for(in_flight)
   return quick and many // 4 or many
 end
 
+local function warm_up_for(in_flight) return math.max(200, 4 * in_flight) end
+
 local function client(http, in_flight, ...)
   local line = command(...) .. " " ..
-    command(url(http), ca, token, http, in_flight, requests_for(in_flight), math.max(200, 4 * in_flight))
+    command(url(http), ca, token, http, in_flight, requests_for(in_flight), warm_up_for(in_flight))
   return function() return run(line) end
 end
 
-local function report_speed(http, in_flight, runs)
+local function report_speed(in_flight, runs)
   local throughput, slowest, fastest = ratio(runs.lua, runs.plain, per_second)
   local cpu, cheapest, dearest = ratio(runs.lua, runs.plain, cpu_us)
   print(("%9d %9.0f %7.1f %9.0f %7.1f    %4.2f (%4.2f-%4.2f) %-7s %4.2f (%4.2f-%4.2f) %s"):format(in_flight,
@@ -141,7 +143,6 @@ local function report_speed(http, in_flight, runs)
     throughput, slowest, fastest, verdict(throughput >= BAR.throughput),
     cpu, cheapest, dearest, verdict(cpu <= BAR.cpu)))
   io.flush()
-  return http
 end
 
 local function measure_speed(http)
@@ -149,7 +150,7 @@ local function measure_speed(http)
     :format(http, BAR.throughput, BAR.cpu))
   print("in flight     req/s  CPU us     req/s  CPU us    Lua : plain C (least-most)")
   for _, in_flight in ipairs(IN_FLIGHT) do
-    report_speed(http, in_flight, in_turns(rounds, { "plain", "lua" }, {
+    report_speed(in_flight, in_turns(rounds, { "plain", "lua" }, {
       plain = client(http, in_flight, plain),
       lua = client(http, in_flight, lua, post),
     }))
@@ -160,7 +161,7 @@ end
 
 -- h2load sends the same bytes every time and keeps nothing: the limit of what a client could do.
 local function h2load(http, in_flight)
-  local requests = requests_for(in_flight) * 3
+  local requests = requests_for(in_flight) * 2
   local flow = http == "2" and { "-c1", "-m" .. in_flight } or { "--h1", "-m1", "-c" .. in_flight }
   local authorization = "authorization: Bearer " .. assert(io.open(token)):read()
   local line = command(stopwatch, "h2load", "-n", requests, "-H", ":method: POST", "-H", authorization,
@@ -176,8 +177,8 @@ local function h2load(http, in_flight)
 end
 
 local function node(in_flight)
-  local line = command("node", here .. "/peer.js", url "1.1", ca, token, in_flight, requests_for(in_flight),
-    math.max(200, 4 * in_flight))
+  local line = command("node", here .. "/peer.js", url "1.1", ca, token, in_flight,
+    requests_for(in_flight) // 2, warm_up_for(in_flight))
   return function() return run(line) end
 end
 
@@ -203,7 +204,8 @@ local function measure_peers()
     :format(table.concat(IN_FLIGHT, ", ")))
   for _, peer in ipairs(PEERS) do
     local there = has(peer.program)
-    print(there and peer_row(peer) or ("%-16s not measured: no %s here (%s)"):format(peer.name, peer.program, peer.package))
+    print(there and peer_row(peer) or
+      ("%-16s not measured: no %s here (Debian: %s)"):format(peer.name, peer.program, peer.package))
     io.flush()
   end
 end
@@ -224,8 +226,8 @@ local function measure_start(title, prefix, trust)
     return function() return run(watch .. line, prefix) end
   end
   report_start(title, in_turns(STARTS, { "curl", "plain", "lua" }, {
-    curl = timed(command("curl", "-q", "-sSf", "--http1.1", "-d", "", "-H", "Content-Type:", "-H", "@" .. dir .. "/headers",
-      table.unpack(trust.curl)) .. " " .. quote(url "1.1" .. PATH)),
+    curl = timed(command("curl", "-q", "-sSf", "--http1.1", "-d", "", "-H", "Content-Type:",
+      "-H", "@" .. dir .. "/headers", url "1.1" .. PATH, table.unpack(trust.curl))),
     plain = timed(command(plain, url "1.1", trust.plain, token, "1.1", 1, 1, 0)),
     lua = timed(command(lua, first, url "1.1", trust.lua, token)),
   }))
@@ -281,7 +283,8 @@ local function report_memory(title, runs, judge)
 end
 
 local function measure_memory()
-  print(("\n%d requests queued: most memory above the idle process, <= %d MiB; CPU of a request"):format(QUEUED, BAR.memory))
+  print(("\n%d requests queued: most memory above the idle process, <= %d MiB; CPU of a request")
+    :format(QUEUED, BAR.memory))
   local in_c, in_lua = queued(64, plain), queued(64, lua, post)
   local runs = in_turns(3, { "plain", "map", "spawn" }, {
     plain = function() return in_c() end,
@@ -296,7 +299,8 @@ end
 -- -------------------------------------------------------------------------------------------------
 
 print_machine()
-print(("rounds   %d in turns; medians; ratios round by round%s"):format(rounds, quick and "; quick: too short to judge by" or ""))
+print(("rounds   %d in turns; medians; ratios round by round%s")
+  :format(rounds, quick and "; quick: too short to judge by" or ""))
 measure_speed "1.1"
 measure_speed "2"
 measure_starts()

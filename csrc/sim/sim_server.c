@@ -439,7 +439,7 @@ struct sim_server *sim_server_start(const struct sim_server_options *o, char **e
         return NULL;
     s->listen_fd = s->epoll_fd = s->stop_fd = -1;
     s->tenant = sim_tenant_open(o->lua_path, o->lua_cpath, o->tenant, o->tenant_len, error);
-    const char *failed = s->tenant ? start_steps(s, o) : "";
+    const char *failed = s->tenant ? start_steps(s, o) : "loading the tenant";
     if (failed == NULL)
         return s;
     if (*error == NULL &&

@@ -227,7 +227,8 @@ Client.remove_all_devices = devices.remove_all_devices
 
 -- ---- life ---------------------------------------------------------------------------------------
 
---- Forgets the token; requests under way end as cancelled. Twice is as good as once.
+--- Forgets the token; requests under way end as cancelled. Twice is as good as once. A client that
+--- is left to the collector ends as well, at the loop's next rest.
 function Client:close()
   if self.closed then return end
   self.closed = true
@@ -236,12 +237,6 @@ function Client:close()
 end
 
 Client.__close = Client.close
-
-function Client:__gc()
-  if self.closed or not self.origin then return end
-  self.closed = true
-  loop.drop() -- the origin wipes its token by itself
-end
 
 function Client:__tostring()
   return ("msgraph.Client(%s%s)"):format(self.endpoint, self.closed and ", closed" or "")
@@ -258,10 +253,11 @@ function M.connect(opts)
   if not settings then return nil, err end
   local origin, failure = core.origin(settings)
   if not origin then return nil, errors.from_failure(failure) end
+  local client = setmetatable({ origin = origin, endpoint = settings.endpoint }, Client)
   local ok
-  ok, failure = loop.open()
+  ok, failure = loop.open(client)
   if not ok then return nil, errors.from_failure(failure) end
-  return setmetatable({ origin = origin, endpoint = settings.endpoint }, Client)
+  return client
 end
 
 M.Client = Client

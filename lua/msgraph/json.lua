@@ -1,10 +1,10 @@
 -- lua/msgraph/json.lua
 --- JSON in and out, the same with every build of lua-cjson.
 --
--- Decoding is lua-cjson's, on an instance of our own: no setting of the host's is read or changed.
--- Encoding is ours. The builds of lua-cjson differ exactly there (Debian's 2.1.0 cannot write an
--- empty array and keeps 14 digits of an integer, LuaRocks' 2.1.0.x can), and a body a person wrote
--- deserves an error that names the key. Keys are written sorted, so equal tables give equal bytes.
+-- On an instance of our own: no setting of the host's is read or changed. The builds differ in what
+-- they can write (Debian's 2.1.0 knows no empty array and keeps 14 digits of a number, LuaRocks'
+-- 2.1.0.x does better), so a value is prepared first in a way that both write alike; and a body
+-- that a person wrote deserves an error that names the key.
 local cjson = require("cjson").new()
 local type, next, math_type, tointeger, utf8_len = type, next, math.type, math.tointeger, utf8.len
 
@@ -12,6 +12,7 @@ local MAX_DEPTH = 128 -- Graph nests a handful of levels; a cycle ends here
 local BIG = 2.0 ^ 53 -- up to here every whole float is exactly one integer
 
 cjson.decode_max_depth(MAX_DEPTH)
+cjson.encode_number_precision(14)
 cjson.decode_invalid_numbers(false)
 
 local M = {}
@@ -35,12 +36,10 @@ end
 
 -- ---- encoding ---------------------------------------------------------------------------------
 
-local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n",
-  ["\r"] = "\\r", ["\t"] = "\\t" }
-for byte = 0, 31 do
-  local char = string.char(byte)
-  ESCAPES[char] = ESCAPES[char] or ("\\u%04x"):format(byte)
-end
+-- What lua-cjson can not write everywhere (an empty array, a number of more than 14 digits) goes
+-- through it as a string with this mark, which is taken off again, quotes and all. No other string
+-- begins like that: it would be refused.
+local MARK, MARKED = "\0raw:", '"\\u0000raw:([^"]*)"'
 
 -- Where in the value we are, for messages: {"value", 2, "name"} reads "value[2].name".
 local function where(path)
@@ -55,21 +54,19 @@ local function refuse(path, reason)
   error({ json = ("cannot encode %s as JSON: %s"):format(where(path), reason) })
 end
 
-local function write_string(text, path)
+local function check_string(text, path)
   if not utf8_len(text) then refuse(path, "the string is not UTF-8") end
-  if text:find('[%c"\\]') then text = text:gsub('[%c"\\]', ESCAPES) end
-  return '"' .. text .. '"'
+  if text:find(MARK, 1, true) == 1 then refuse(path, "no string may begin with NUL and \"raw:\"") end
+  return text
 end
 
-local function write_number(number, path)
+local function exact(number, path)
   if number ~= number or number == math.huge or number == -math.huge then
     refuse(path, tostring(number) .. " is no JSON number")
   end
-  if math_type(number) == "integer" then return ("%d"):format(number) end
-  if number == math.floor(number) and number > -BIG and number < BIG then return ("%d"):format(number) end
-  local text = ("%.15g"):format(number)
-  if tonumber(text) ~= number then text = ("%.17g"):format(number) end
-  return (text:gsub(",", ".")) -- some locales write a comma
+  if math_type(number) == "float" then number = tointeger(number) or number end
+  if tonumber(("%.14g"):format(number)) == number then return number end -- lua-cjson writes it so
+  return MARK .. (math_type(number) == "integer" and "%d" or "%.17g"):format(number)
 end
 
 local function array_length(tbl, path)
@@ -86,68 +83,43 @@ local function array_length(tbl, path)
   return count
 end
 
-local function sorted_keys(tbl, path)
-  local keys = {}
-  for key in next, tbl do
-    if type(key) ~= "string" then refuse(path, ("an object cannot have the key %s"):format(tostring(key))) end
-    keys[#keys + 1] = key
-  end
-  table.sort(keys)
-  return keys
-end
+local prepare
 
-local write
-
-local function write_array(tbl, out, path)
-  local depth = #path + 1
-  out[#out + 1] = "["
+local function prepare_array(tbl, path)
+  local out, depth = {}, #path + 1
   for i = 1, array_length(tbl, path) do
-    if i > 1 then out[#out + 1] = "," end
     path[depth] = i
-    write(tbl[i], out, path)
+    out[i] = prepare(tbl[i], path)
   end
   path[depth] = nil
-  out[#out + 1] = "]"
+  return #out > 0 and out or MARK .. "[]"
 end
 
-local function write_object(tbl, out, path)
-  local depth = #path + 1
-  out[#out + 1] = "{"
-  for i, key in ipairs(sorted_keys(tbl, path)) do
+local function prepare_object(tbl, path)
+  local out, depth = {}, #path + 1
+  for key, value in next, tbl do
+    if type(key) ~= "string" then refuse(path, ("an object cannot have the key %s"):format(tostring(key))) end
     path[depth] = key
-    out[#out + 1] = (i > 1 and "," or "") .. write_string(key, path) .. ":"
-    write(tbl[key], out, path)
+    out[check_string(key, path)] = prepare(value, path)
   end
   path[depth] = nil
-  out[#out + 1] = "}"
+  return out
 end
 
-local function write_table(tbl, out, path)
+-- A copy that lua-cjson writes as it is meant; refuses what has no JSON form.
+function prepare(value, path)
+  local kind = type(value)
+  if kind == "string" then return check_string(value, path) end
+  if kind == "number" then return exact(value, path) end
+  if kind == "boolean" or value == M.null then return value end
+  if kind ~= "table" then refuse(path, ("a %s has no JSON form"):format(kind)) end
   if #path >= MAX_DEPTH then
     refuse({ path[1] }, ("it is nested deeper than %d levels (a cycle?)"):format(MAX_DEPTH))
   end
-  if getmetatable(tbl) == array_mt or math_type(next(tbl)) == "integer" then
-    return write_array(tbl, out, path)
+  if getmetatable(value) == array_mt or math_type(next(value)) == "integer" then
+    return prepare_array(value, path)
   end
-  return write_object(tbl, out, path)
-end
-
-function write(value, out, path)
-  local kind = type(value)
-  if kind == "table" then return write_table(value, out, path) end
-  local text
-  if kind == "string" then
-    text = write_string(value, path)
-  elseif kind == "number" then
-    text = write_number(value, path)
-  elseif kind == "boolean" then
-    text = tostring(value)
-  elseif value == M.null then
-    text = "null"
-  else
-    refuse(path, ("a %s has no JSON form"):format(kind))
-  end
-  out[#out + 1] = text
+  return prepare_object(value, path)
 end
 
 --- Writes a value as JSON. What has no JSON form is the caller's mistake and raises, naming the key.
@@ -155,11 +127,10 @@ end
 ---@param level? integer stack level to blame, as `error` counts from the caller; 0: none; default 1
 ---@return string
 function M.encode(value, level)
-  local out = {}
-  local ok, problem = pcall(write, value, out, {})
-  if ok then return table.concat(out) end
+  local ok, prepared = pcall(prepare, value, {})
+  if ok then return (cjson.encode(prepared):gsub(MARKED, "%1")) end
   level = level or 1
-  error(type(problem) == "table" and problem.json or problem, level > 0 and level + 1 or 0)
+  error(type(prepared) == "table" and prepared.json or prepared, level > 0 and level + 1 or 0)
 end
 
 -- ---- decoding ---------------------------------------------------------------------------------

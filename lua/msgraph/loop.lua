@@ -17,7 +17,7 @@ local M = {}
 local MAX_WAIT = 3600.0 -- seconds, the transport's ceiling for one step
 
 local transport -- nil while nobody needs one
-local clients = 0 -- open clients
+local owners = setmetatable({}, { __mode = "k" }) -- open clients; a forgotten one vanishes by itself
 local waiting = {} -- request id -> the task or slot that waits for it
 local head, tail, queued = nil, nil, 0 -- tasks to resume, linked by `after`
 local timers = {} -- binary heap of { at = seconds, waiter = task or slot }
@@ -80,19 +80,21 @@ end
 -- In the child of a fork the parent's clients, requests and tasks are none of ours.
 local function begin_anew()
   transport:close()
-  transport, armed, clients = nil, nil, 0
+  transport, armed = nil, nil
+  owners = setmetatable({}, getmetatable(owners))
   waiting, timers = {}, {}
   head, tail, queued = nil, nil, 0
 end
 
 --- A client opens: from now on there is a transport.
+---@param owner table the client
 ---@return boolean? ok
 ---@return msgraph.core.Failure?
-function M.open()
+function M.open(owner)
   if forked() then begin_anew() end
   local ok, failure = need_transport()
   if not ok then return nil, failure end
-  clients = clients + 1
+  owners[owner] = true
   return true
 end
 
@@ -102,7 +104,7 @@ end
 
 -- A transport nobody holds open and nobody waits on has descriptors to give back.
 local function release()
-  if clients > 0 or not transport or not idle() then return end
+  if next(owners) or not transport or not idle() then return end
   local old = transport
   transport, armed = nil, nil
   old:close()
@@ -333,7 +335,7 @@ end
 --- A client closes: its requests end as cancelled, the last one takes the transport along.
 ---@param owner any
 function M.close(owner)
-  clients = math.max(0, clients - 1)
+  owners[owner] = nil
   if not transport or forked() then return end
   for id, waiter in pairs(waiting) do
     if waiter.owner == owner then transport:cancel(id) end
@@ -341,12 +343,6 @@ function M.close(owner)
   collect()
   arm()
   release()
-end
-
---- A client was collected unclosed. Runs inside the collector, maybe inside a call of the
---- transport, so it only counts; the transport goes when the loop next comes to rest.
-function M.drop()
-  clients = math.max(0, clients - 1)
 end
 
 -- ---- for hosts ----------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ describe("no connection", function()
   end)
 
   it("because the proxy refuses", function()
-    local out = helper.sh(("https_proxy=http://127.0.0.1:%d %s -e %s"):format(helper.closed_port(), helper.LUA, helper.quote [[
+    local proxy = "http://127.0.0.1:" .. helper.closed_port()
+    local out = helper.sh(("https_proxy=%s %s -e %s"):format(proxy, helper.LUA, helper.quote [[
       local graph = require "msgraph"
       local client = assert(graph.connect { endpoint = "https://graph.example.com", auth = graph.auth.token "x" })
       local _, err = client:get("/users")

@@ -5,7 +5,6 @@ describe("json", function()
     { "an empty table is an object",          {},                                  "{}" },
     { "a marked empty table is an array",     json.array(),                        "[]" },
     { "a marked table keeps its items",       json.array { 1, "a", true },         '[1,"a",true]' },
-    { "keys are sorted",                      { b = 1, a = 2, c = 3 },             '{"a":2,"b":1,"c":3}' },
     { "null survives as a value",             { a = json.null },                   '{"a":null}' },
     { "null survives in an array",            { json.null, 1 },                    "[null,1]" },
     { "64-bit integers keep every digit",     { 9223372036854775807 },             "[9223372036854775807]" },
@@ -13,7 +12,7 @@ describe("json", function()
     { "a float keeps its value",              { 0.1, 1e300, 1 / 3 },               "[0.1,1e+300,0.33333333333333331]" },
     { "control characters are escaped",       { "\0\n\"\\\31" },                   '["\\u0000\\n\\"\\\\\\u001f"]' },
     { "UTF-8 stays as it is",                 { "é漢" },                            '["é漢"]' },
-    { "what looks like a marker is text",     { json.null, "[]", "{}", "\u{1}[]" }, '[null,"[]","{}","\\u0001[]"]' },
+    { "what looks like a mark is text",       { "[]", "x\0raw:[]", '"\\u0000raw:[]"' }, '["[]","x\\u0000raw:[]","\\"\\\\u0000raw:[]\\""]' },
     { "arrays nest",                          { a = { json.array(), { {} } } },    '{"a":[[],[{}]]}' },
   } do
     it("writes: " .. case[1], function() assert.equal(case[3], json.encode(case[2])) end)
@@ -30,6 +29,7 @@ describe("json", function()
     { "not a number",           { 0 / 0 },                                 "%[1%].*no JSON number" },
     { "infinity",               { x = math.huge },                         "cannot encode x .*no JSON number" },
     { "bytes that are no UTF-8", { x = "\xff" },                           "cannot encode x .*not UTF%-8" },
+    { "our own mark",           { x = "\0raw:[]" },                         "cannot encode x .*NUL" },
     { "a cycle",                cycle,                                     "deeper than %d+ levels" },
   } do
     it("refuses with the key: " .. case[1], function()
@@ -68,9 +68,9 @@ describe("json", function()
   end
 
   it("gives what it read back to the byte", function()
-    local text = '{"a":[],"b":[1,null,{"c":"x"}],"d":{"e":true}}'
+    local text = '[{"a":[]},[1,null,{"c":"x"}],true]'
     local value = json.decode(text)
-    json.array(value.a)
+    json.array(value[1].a)
     assert.equal(text, json.encode(value))
   end)
 

@@ -2,13 +2,13 @@ local fake = require "spec.support.fake_core"
 
 describe("the loop", function()
   local core, loop, task
+  local owner = {}
 
   before_each(function()
     core, loop, task = fake.new()
-    assert(loop.open())
+    assert(loop.open(owner))
   end)
 
-  local owner = {}
   local function request(fields)
     return loop.exchange({}, fields, owner)
   end
@@ -135,20 +135,22 @@ describe("the loop", function()
   end)
 
   it("closes the transport with the last client, and opens a new one", function()
-    assert(loop.open())
-    loop.close(owner)
+    local second = {}
+    assert(loop.open(second))
+    loop.close(second)
     assert.equal(1, core.open)
     loop.close(owner)
     assert.equal(0, core.open)
-    assert(loop.open())
+    assert(loop.open(owner))
     assert.equal("new", request { answer = "new" })
     loop.close(owner)
     assert.equal(0, core.open)
   end)
 
   it("ends the requests of a client that closes, and no other's", function()
-    assert(loop.open())
     local mine, theirs = {}, {}
+    assert(loop.open(mine))
+    assert(loop.open(theirs))
     local failure, answer
     task.run(function()
       task.spawn(function() failure = select(2, loop.exchange({}, { after = 9 }, mine)) end)
@@ -160,9 +162,11 @@ describe("the loop", function()
     assert.equal("kept", answer)
   end)
 
-  it("gives the transport back after a client was dropped by the collector", function()
-    loop.drop()
+  it("gives the transport back after a client was forgotten", function()
+    owner = nil
+    collectgarbage()
     task.sleep(0)
+    owner = {}
     assert.equal(0, core.open)
   end)
 
@@ -172,7 +176,7 @@ describe("the loop", function()
     request { after = 1 }
     core.process = 2 -- as if forked here
     loop.close(owner)
-    assert(loop.open())
+    assert(loop.open(owner))
     assert.equal("child", request { after = 1, answer = "child" })
     assert.equal(2, core.clock)
     loop.close(owner)

@@ -6,7 +6,7 @@ describe("tasks", function()
 
   before_each(function()
     core, loop, task = fake.new()
-    assert(loop.open())
+    assert(loop.open(task)) -- somebody holds it open
   end)
 
   local function request(fields)

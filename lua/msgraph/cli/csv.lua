@@ -5,8 +5,14 @@
 -- and line ends. A byte order mark, CRLF, blank lines and lines that begin with # are seen through.
 local M = {}
 
+-- The place after comments: PowerShell begins a file with "#TYPE ...".
+local function skip_comments(text, at)
+  while text:sub(at, at) == "#" do at = text:match("^[^\n]*\n?()", at) end
+  return at
+end
+
 local function separator_of(text)
-  local first = text:match("^[^\r\n]*")
+  local first = text:match("^[^\r\n]*", skip_comments(text, 1))
   return first:match("[;\t]") or ","
 end
 
@@ -67,14 +73,15 @@ function M.parse(text)
   if text:find("^\xFF\xFE") or text:find("^\xFE\xFF") then
     return nil, "line 1: this is UTF-16; save it as UTF-8 (in PowerShell: -Encoding utf8)"
   end
-  text = text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*\n?", "") -- PowerShell's "#TYPE ..." is no header
-  local records, at, line = {}, 1, 1
-  local separator = separator_of(text)
+  text = text:gsub("^\xEF\xBB\xBF", "")
+  local records, at, line, separator = {}, 1, 1, separator_of(text)
   while at <= #text do
+    local start = skip_comments(text, at)
+    line, at = line + count_lines(text, at, start - 1), start
     local fields, after = record(text, at, separator)
     if not fields then return nil, ("line %d: %s"):format(line, after) end
     fields.line = line
-    if not is_blank(fields) and text:sub(at, at) ~= "#" then records[#records + 1] = fields end
+    if not is_blank(fields) then records[#records + 1] = fields end
     line, at = line + count_lines(text, at, after - 1), after
   end
   return records

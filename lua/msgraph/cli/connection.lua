@@ -1,0 +1,50 @@
+-- lua/msgraph/cli/connection.lua
+--- Options that say which Graph to talk to, and the client made of them.
+--
+-- There is none for the token: what stands on a command line, everybody on the machine can read.
+local graph = require "msgraph"
+local errors = require "msgraph.cli.errors"
+
+local M = {}
+
+--- For the end of a help text.
+M.HELP = [[
+Environment:
+  MSGRAPH_ACCESS_TOKEN   the token. There is no option for it: `ps` shows options to everybody
+  MSGRAPH_ENDPOINT, MSGRAPH_CA_FILE, MSGRAPH_CLOUD   as the options, which win]]
+
+--- Adds the options to a command.
+function M.describe(command)
+  command:option "--endpoint":argname "<url>":description "Graph's address, https://host[:port]."
+  command:option "--ca-file":argname "<file>":description "Authorities to trust (PEM) instead of the system's."
+  command:option "--cloud":argname "<name>":choices { "global", "usgov", "dod", "china", "bleu", "delos" }
+    :description "National cloud: global, usgov, dod, china, bleu, delos."
+end
+
+--- The options as typed, for a command to type next.
+---@return string[] words
+function M.words(args)
+  local words = {}
+  for _, name in ipairs { "endpoint", "ca_file", "cloud" } do
+    if args[name] then
+      words[#words + 1] = "--" .. name:gsub("_", "-")
+      words[#words + 1] = args[name]
+    end
+  end
+  return words
+end
+
+--- Connects; nothing is sent yet.
+---@return msgraph.Client?
+---@return string? outcome
+---@return string? message
+function M.open(args)
+  local client, err = graph.connect { endpoint = args.endpoint, ca_file = args.ca_file, cloud = args.cloud }
+  if client then return client end
+  if err.code == "no_token" then
+    return nil, "auth", "there is no access token: set MSGRAPH_ACCESS_TOKEN (no option takes it, as `ps` would show it)"
+  end
+  return nil, errors.outcome(err), errors.text(err)
+end
+
+return M

@@ -1,0 +1,44 @@
+-- lua/msgraph/cli/errors.lua
+--- What an msgraph.Error means on the command line: words, and how the command ends.
+local M = {}
+
+--- The error as a line, and what to do as a second.
+---@param err msgraph.Error
+---@return string
+function M.text(err)
+  local line = tostring(err)
+  local hint = err.hint and " - " .. err.hint
+  if hint and line:sub(-#hint) == hint then line = line:sub(1, -#hint - 1) .. "\n  " .. err.hint end
+  return line
+end
+
+--- Whether a request that changes something may have been acted on although it failed. A 503 that
+--- says when to come back was refused; of every other 5xx, and of answers not Graph's, nobody knows.
+---@param err msgraph.Error
+---@return boolean
+function M.is_unknown(err)
+  if err.kind == "ambiguous" then return true end
+  if err.phase == "not_sent" or err.method == "GET" or err.method == "HEAD" then return false end
+  if err.kind == "server" then return not (err.status == 503 and err.retry_after) end
+  return err.kind == "protocol" and err.code ~= "redirect" or err.kind == "cancelled"
+end
+
+--- Whether every other request would be refused the same.
+---@param err msgraph.Error
+---@return boolean
+function M.stops_all(err)
+  return err.kind == "auth" or err.reason == "scope_missing" or err.reason == "licence_missing"
+end
+
+local USAGE = { bad_environment = true, bad_option = true, bad_request = true, foreign_url = true }
+
+--- How a command ends that met this error and did nothing else.
+---@param err msgraph.Error
+---@return string outcome
+function M.outcome(err)
+  if err.kind == "auth" or err.kind == "forbidden" then return "auth" end
+  if USAGE[err.code] then return "usage" end
+  return M.is_unknown(err) and "human" or "failed"
+end
+
+return M

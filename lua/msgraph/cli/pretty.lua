@@ -1,0 +1,102 @@
+-- lua/msgraph/cli/pretty.lua
+--- Lays JSON text out for reading: two spaces a level, keys sorted.
+--
+-- It works on the text, not on decoded tables, so that [] stays [], and every number and string
+-- stays as it was sent. The text must be JSON; the client has decoded it before.
+local M = {}
+
+local function skip(text, at)
+  return text:match("^[ \t\r\n]*()", at)
+end
+
+local function string_end(text, at)
+  local from = at + 1
+  while true do
+    local stop = text:find('["\\]', from)
+    if text:sub(stop, stop) == '"' then return stop end
+    from = stop + 2
+  end
+end
+
+local read
+
+-- The members of an object or items of an array: raw texts, keys beside them in an object.
+local function read_container(text, at, close)
+  local nodes = { close = close }
+  at = skip(text, at + 1)
+  while text:sub(at, at) ~= close do
+    local key
+    if close == "}" then
+      local stop = string_end(text, at)
+      key, at = text:sub(at, stop), skip(text, text:find(":", stop + 1, true) + 1)
+    end
+    local node
+    node, at = read(text, at)
+    nodes[#nodes + 1] = { key = key, value = node }
+    at = skip(text, at)
+    if text:sub(at, at) == "," then at = skip(text, at + 1) end
+  end
+  return nodes, at + 1
+end
+
+-- The value at `at`: a scalar as its text, a container as its nodes; and where it ends.
+function read(text, at)
+  local first = text:sub(at, at)
+  if first == "{" then return read_container(text, at, "}") end
+  if first == "[" then return read_container(text, at, "]") end
+  local stop = first == '"' and string_end(text, at) or text:match("^[%w+.-]+()", at) - 1
+  return text:sub(at, stop), stop + 1
+end
+
+local function by_key(a, b)
+  return a.key < b.key
+end
+
+local function write(node, indent, out)
+  if type(node) == "string" then
+    out[#out + 1] = node
+    return
+  end
+  local object = node.close == "}"
+  if object then table.sort(node, by_key) end
+  out[#out + 1] = object and "{" or "["
+  local inner = indent .. "  "
+  for i, member in ipairs(node) do
+    out[#out + 1] = (i > 1 and ",\n" or "\n") .. inner .. (member.key and member.key .. ": " or "")
+    write(member.value, inner, out)
+  end
+  if node[1] then out[#out + 1] = "\n" .. indent end
+  out[#out + 1] = node.close
+end
+
+local function layout(node, indent)
+  local out = {}
+  write(node, indent, out)
+  return table.concat(out)
+end
+
+--- The text laid out, without a line end.
+---@param text string JSON
+---@return string
+function M.format(text)
+  return layout(read(text, skip(text, 1)), "")
+end
+
+--- The items of the array under a key of the outermost object, each laid out for a place one level deep.
+---@param text string JSON
+---@param name string
+---@return string[]? items nil: there is no such array
+function M.items(text, name)
+  local document = read(text, skip(text, 1))
+  if type(document) ~= "table" or document.close ~= "}" then return nil end
+  for _, member in ipairs(document) do
+    local array = member.value
+    if member.key == '"' .. name .. '"' and type(array) == "table" and array.close == "]" then
+      local items = {}
+      for i, item in ipairs(array) do items[i] = layout(item.value, "  ") end
+      return items
+    end
+  end
+end
+
+return M

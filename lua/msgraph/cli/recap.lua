@@ -1,0 +1,226 @@
+-- lua/msgraph/cli/recap.lua
+--- What became of each user, told honestly: as lines, as JSON, as a recap with the next command.
+--
+-- Every user ends in exactly one state; what nobody knows is called unknown, never failed or done.
+local errors = require "msgraph.cli.errors"
+local json = require "msgraph.json"
+local shell = require "msgraph.cli.shell"
+local table_of = require "msgraph.cli.table"
+local terminal = require "msgraph.cli.terminal"
+
+local M = {}
+
+---@class msgraph.cli.Item: msgraph.cli.User
+---@field state? "sending"|"watching"|"queued"|"gone"|"unfinished"|"failed"|"unknown"|"not_sent"
+---@field result? msgraph.RemoveResult  with --wait
+---@field watched? table<string, msgraph.Device>  devices by id, while they are watched
+---@field err? msgraph.Error
+
+-- What a state counts as, and its colour.
+local STATES = {
+  queued = { "done", "green" }, gone = { "done", "green" }, unfinished = { "unfinished", "yellow" },
+  failed = { "failed", "red" }, unknown = { "unknown", "yellow" }, not_sent = { "not_sent", "yellow" },
+}
+local COUNTS = { "done", "unfinished", "failed", "unknown", "not_sent" }
+
+--- The state that an answer of remove_all_devices means.
+---@param result true|msgraph.RemoveResult?
+---@param err? msgraph.Error
+---@return string
+function M.judge(result, err)
+  if result == true then return "queued" end
+  if result then return result.failed + result.pending == 0 and "gone" or "unfinished" end
+  return errors.is_unknown(err) and "unknown" or "failed"
+end
+
+--- How many users ended how.
+---@param items msgraph.cli.Item[]
+---@return table<string, integer>
+function M.count(items)
+  local counts = {}
+  for _, name in ipairs(COUNTS) do counts[name] = 0 end
+  for _, item in ipairs(items) do
+    local state = STATES[item.state]
+    if state then counts[state[1]] = counts[state[1]] + 1 end
+  end
+  return counts
+end
+
+-- ---- a user's lines -----------------------------------------------------------------------------
+
+local function plural(n, word)
+  return ("%d %s%s"):format(n, word, n == 1 and "" or "s")
+end
+
+local function describe_result(result)
+  if #result.devices == 0 then return "had no devices" end
+  local parts = {}
+  for _, outcome in ipairs { "gone", "failed", "pending" } do
+    if result[outcome] > 0 then parts[#parts + 1] = ("%d %s"):format(result[outcome], outcome) end
+  end
+  return ("%s: %s"):format(plural(#result.devices, "device"), table.concat(parts, ", "))
+end
+
+-- Devices a person must look at.
+local function open_devices(result)
+  local rows = {}
+  for _, device in ipairs(result.devices) do
+    if device.outcome ~= "gone" then
+      rows[#rows + 1] = { device.outcome, terminal.clean(device.name or device.id),
+        terminal.clean(device.platform or ""), terminal.clean(device.detail or device.state or "") }
+    end
+  end
+  return table_of.format(rows, "    ")
+end
+
+local function detail_of(item)
+  if item.result then
+    local early = item.result.error and "; watching ended early: " .. tostring(item.result.error) or ""
+    return describe_result(item.result) .. early
+  end
+  if item.err then return (errors.text(item.err):gsub("\n  ", "\n    ")) end
+  if item.state == "queued" then return "accepted: devices retire when they next check in" end
+  return "the answer was not waited for"
+end
+
+--- The lines of a user that is done with.
+---@param item msgraph.cli.Item
+---@param width integer of the column with the user
+---@return string
+function M.lines(item, width)
+  local word = terminal.paint(table_of.pad(item.state, 10), STATES[item.state][2])
+  local line = ("%s  %s  %s\n"):format(table_of.pad(terminal.clean(item.user), width), word, detail_of(item))
+  return terminal.scrub(line) .. (item.result and open_devices(item.result) or "")
+end
+
+-- ---- JSON ---------------------------------------------------------------------------------------
+
+local ERROR_FIELDS = { "kind", "code", "reason", "message", "status", "request_id", "client_request_id", "retry_after",
+  "permissions", "hint" }
+
+local function plain_error(err)
+  if not err then return nil end
+  local out = {}
+  for _, name in ipairs(ERROR_FIELDS) do out[name] = err[name] end
+  out.message, out.hint = terminal.scrub(out.message or ""), out.hint and terminal.scrub(out.hint)
+  return out
+end
+
+--- A user as a line of JSON.
+---@param item msgraph.cli.Item
+---@return string
+function M.json_line(item)
+  local result = item.result or {}
+  return json.encode {
+    type = "user", user = item.user, state = item.state, error = plain_error(item.err or result.error),
+    devices = result.devices and json.array(result.devices),
+    gone = result.gone, failed = result.failed, pending = result.pending,
+  } .. "\n"
+end
+
+--- The closing line of JSON.
+---@param items msgraph.cli.Item[]
+---@param outcome string
+---@return string
+function M.json_summary(items, outcome)
+  local summary = M.count(items)
+  summary.type, summary.users, summary.outcome = "summary", #items, outcome
+  return json.encode(summary) .. "\n"
+end
+
+-- ---- the recap ----------------------------------------------------------------------------------
+
+local MOST_INLINE <const> = 5 -- users named in a command; more go through a here-document
+
+-- A command for some of the users: the list they came from where that is all of them.
+local function command_for(some, run, flags)
+  local words = { "remove-all-devices", table.unpack(flags) }
+  if #some == #run.items and run.args.file and run.args.file ~= "-" and #some > MOST_INLINE then
+    table.move(run.args.users, 1, #run.args.users, #words + 1, words)
+    table.move({ "--file", run.args.file }, 1, 2, #words + 1, words)
+    return shell.command(words)
+  end
+  local users = {}
+  for i, item in ipairs(some) do users[i] = item.user end
+  if #users <= MOST_INLINE then
+    return shell.command(table.move(users, 1, #users, #words + 1, words))
+  end
+  table.move({ "--file", "-" }, 1, 2, #words + 1, words)
+  return ("%s <<'END'\n%s\nEND"):format(shell.command(words), table.concat(users, "\n"))
+end
+
+local function of_state(items, ...)
+  local some = {}
+  for _, item in ipairs(items) do
+    for _, state in ipairs { ... } do
+      if item.state == state then some[#some + 1] = item end
+    end
+  end
+  return some
+end
+
+-- Flags that say the same again, `--yes` where nobody can be asked: a here-document is standard input.
+local function same_flags(run, some)
+  local flags = { table.unpack(run.connection) }
+  if run.args.wait then table.move({ "--wait", run.args.wait }, 1, 2, #flags + 1, flags) end
+  if run.args.concurrency ~= 16 then
+    table.move({ "--concurrency", tostring(run.args.concurrency) }, 1, 2, #flags + 1, flags)
+  end
+  if run.args.json then flags[#flags + 1] = "--json" end
+  if run.args.yes or #some > MOST_INLINE then flags[#flags + 1] = "--yes" end
+  return flags
+end
+
+local function dry_flags(run)
+  return { "--dry-run", table.unpack(run.connection) }
+end
+
+-- What to do about some users: why, and the command.
+local function advice(lines, some, why, run, flags)
+  if #some == 0 then return end
+  lines[#lines + 1] = ("%s:\n%s"):format(why, command_for(some, run, flags))
+end
+
+--- The recap: how many ended how, and what to type next.
+---@param run table { items, args, connection: string[] }
+---@return string
+function M.text(run)
+  local counts, parts = M.count(run.items), {}
+  for _, name in ipairs(COUNTS) do
+    if name ~= "unfinished" or run.args.wait then
+      parts[#parts + 1] = ("%d %s"):format(counts[name], (name:gsub("_", " ")))
+    end
+  end
+  local lines = { ("%s: %s"):format(plural(#run.items, "user"), table.concat(parts, ", ")) }
+  local unknown, again = of_state(run.items, "unknown"), of_state(run.items, "failed")
+  local left, unfinished = of_state(run.items, "not_sent"), of_state(run.items, "unfinished")
+  advice(lines, unknown, "Unknown, it may have been done: look at the devices before repeating it "
+    .. "(retirePending and retireIssued are on their way)", run, dry_flags(run))
+  advice(lines, unfinished, "Accepted, but not every device has left: see later what is still there", run,
+    dry_flags(run))
+  advice(lines, again, "Failed, nothing was done: once the cause is mended, try them again", run,
+    same_flags(run, again))
+  advice(lines, left, "Not sent: go on with them", run, same_flags(run, left))
+  if #lines == 1 and counts.done > 0 and not run.args.wait then
+    advice(lines, of_state(run.items, "queued"), "See what is still managed", run, dry_flags(run))
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+--- How the command ends.
+---@param run table { items, interrupted?, output_lost?, refused? }
+---@return string outcome
+function M.outcome(run)
+  local counts = M.count(run.items)
+  if run.interrupted then return "interrupted" end
+  if run.output_lost then return "stopped" end
+  if run.refused then return "auth" end
+  if counts.unknown + counts.unfinished > 0 then return "human" end
+  if counts.failed == 0 then return "done" end
+  for _, item in ipairs(run.items) do
+    if item.state ~= "failed" or errors.outcome(item.err) ~= "auth" then return "failed" end
+  end
+  return "auth"
+end
+
+return M

@@ -1,0 +1,225 @@
+-- lua/msgraph/cli/request.lua
+--- `msgraph request`: any request to Graph, its answer as JSON on stdout.
+local connection = require "msgraph.cli.connection"
+local core = require "msgraph.core"
+local errors = require "msgraph.cli.errors"
+local json = require "msgraph.json"
+local pretty = require "msgraph.cli.pretty"
+local prompt = require "msgraph.cli.prompt"
+local terminal = require "msgraph.cli.terminal"
+
+local M = {
+  name = "request",
+  summary = "Send any request to Graph and print the answer.",
+  exits = { "done", "failed", "human", "auth", "usage", "internal", "stopped", "interrupted" },
+}
+
+M.EXAMPLES = [[
+Examples:
+  msgraph request GET /users/ada@contoso.com/managedDevices --query '$select=deviceName,managementState'
+  msgraph request GET /deviceManagement/managedDevices --all > devices.json
+  msgraph request PATCH /users/ada@contoso.com --body '{"accountEnabled":false}'
+
+Permissions depend on the request: User.Read.All to read users, DeviceManagementManagedDevices.Read.All
+to read devices. A refusal names the one that is missing, where Graph tells.
+]] .. "\n" .. connection.HELP
+
+M.DESCRIPTION = [[
+Sends one request with the token in MSGRAPH_ACCESS_TOKEN. What is not GET or HEAD changes something: it
+asks first on a terminal, and needs --yes elsewhere.]]
+
+local METHODS = { GET = "read", HEAD = "read", POST = "write", PUT = "write", PATCH = "write", DELETE = "write" }
+
+function M.describe(command)
+  command:argument "method":argname "<method>":description "GET, HEAD, POST, PUT, PATCH or DELETE."
+  command:argument "path":argname "<path>"
+    :description "/users (of v1.0), /beta/users, or a full URL of the same Graph."
+  command:option "--query":argname "<name=value>":count "*"
+    :description "Added to the query, encoded. Quote it: a shell takes $select for a variable."
+  command:option "--header":argname "<name:value>":count "*":description "A further header."
+  command:option "--body":argname "<json>":description "JSON to send; @file reads a file, - standard input."
+  command:flag "--all":description "Follow every nextLink; prints all items as one array."
+  command:flag "--yes":description "Do not ask."
+  connection.describe(command)
+end
+
+-- ---- arguments ----------------------------------------------------------------------------------
+
+-- Names with `$` stay readable; everybody's logs hold them.
+local function query_string(pairs_given)
+  local parts = {}
+  for _, given in ipairs(pairs_given) do
+    local name, value = given:match("^([^=]*)=(.*)$")
+    if not name then return nil, ("--query %s: write name=value"):format(given) end
+    if name == "" then
+      return nil, ("--query %s: the name is missing; put it in single quotes, the shell took $name away"):format(given)
+    end
+    parts[#parts + 1] = core.escape(name):gsub("^%%24", "$") .. "=" .. core.escape(value)
+  end
+  return table.concat(parts, "&")
+end
+
+-- Without /$ref this deletes the user instead of the membership.
+local function deletes_a_member(method, path)
+  return method == "DELETE" and path:lower():gsub("[?].*$", ""):find("^.*/[^/]+/[^/]+/members/[^/]+/?$")
+    or method == "DELETE" and path:lower():gsub("[?].*$", ""):find("^.*/[^/]+/[^/]+/owners/[^/]+/?$")
+end
+
+local function check_path(method, path)
+  if not path:find("^/") and not path:find("^%a[%w+.-]*://") then
+    return ("the path must begin with /, as in /%s"):format(path)
+  elseif path:find("#", 1, true) then
+    return "a # ends a path: write it as %23"
+  elseif path:find("[%c ]") then
+    return "a path holds no spaces: write them as %20"
+  elseif deletes_a_member(method, path) then
+    return "without /$ref at its end this deletes the object itself, not the membership: add /$ref, or delete the "
+      .. "object by its own path"
+  end
+end
+
+local function target_of(method, path, query)
+  local problem = check_path(method, path)
+  if problem then return nil, problem end
+  local text, reason = query_string(query)
+  if not text then return nil, reason end
+  if path:find("^/") and not path:find("^/v1%.0/") and not path:find("^/beta/") then path = "/v1.0" .. path end
+  if text == "" then return path end
+  return path .. (path:find("?", 1, true) and "&" or "?") .. text
+end
+
+-- A value may be a secret, so no message shows one.
+local function headers_of(given)
+  local headers = {}
+  for i, line in ipairs(given) do
+    local name, value = line:match("^([^:%s]+):%s*(.-)%s*$")
+    if not name then return nil, ("--header number %d: write name:value"):format(i) end
+    if name:lower() == "authorization" then
+      return nil, "--header Authorization: the token comes from MSGRAPH_ACCESS_TOKEN alone, as `ps` shows options"
+    end
+    headers[name] = value
+  end
+  return headers
+end
+
+local function read_body(given)
+  if not given then return nil end
+  local name = given == "-" and "-" or given:match("^@(.+)$")
+  if not name then return given end
+  local file, reason = io.stdin, nil
+  if name ~= "-" then file, reason = io.open(name, "rb") end
+  if not file then return nil, "--body: " .. reason end
+  local text = file:read("a")
+  if name ~= "-" then file:close() end
+  if not text then return nil, ("--body: %s cannot be read"):format(name) end
+  return text
+end
+
+local function has_type(headers)
+  for name in pairs(headers) do
+    if name:lower() == "content-type" then return true end
+  end
+  return false
+end
+
+-- Text that is said to be JSON is looked at before it is sent, and sent as it was written.
+local function body_of(given, headers)
+  local text, reason = read_body(given)
+  if not text then return nil, reason end
+  if has_type(headers) then return text end
+  headers["Content-Type"] = "application/json"
+  local value
+  value, reason = json.decode(text)
+  if value == nil then return nil, "--body is not JSON: " .. reason end
+  return text
+end
+
+-- The core's request, or nil and what is wrong with the arguments.
+local function request_of(args)
+  local method = args.method:upper()
+  if not METHODS[method] then
+    return nil, ("no method %s; there are GET, HEAD, POST, PUT, PATCH and DELETE"):format(terminal.clean(args.method))
+  end
+  if args.all and method ~= "GET" then return nil, "--all reads page after page: it goes with GET only" end
+  local target, reason = target_of(method, args.path, args.query)
+  if not target then return nil, reason end
+  local headers, body
+  headers, reason = headers_of(args.header)
+  if not headers then return nil, reason end
+  body, reason = body_of(args.body, headers)
+  if reason then return nil, reason end
+  return { method = method, target = target, headers = headers, body = body }
+end
+
+-- ---- sending ------------------------------------------------------------------------------------
+
+-- The raw answer and its decoded body.
+local function exchange(client, request)
+  local raw, err = client:exchange(request)
+  if not raw then return nil, err end
+  local body
+  body, err = client.read(raw, request)
+  if body == nil then return nil, err end
+  return raw, body
+end
+
+local function print_answer(raw, body, request)
+  if body == true then
+    terminal.note(("%s: HTTP %d, no content%s"):format(request.method, raw.status,
+      raw.request_id and ", request-id " .. raw.request_id or ""))
+  elseif type(body) == "table" or (core.header(raw.headers, "Content-Type") or ""):lower():find("json", 1, true) then
+    terminal.out(pretty.format(raw.body) .. "\n")
+  else
+    terminal.out(raw.body)
+  end
+end
+
+local function fail(err)
+  return errors.outcome(err), errors.text(err)
+end
+
+local function send_one(client, request)
+  local raw, body = exchange(client, request)
+  if not raw then return fail(body) end
+  print_answer(raw, body, request)
+  return "done"
+end
+
+-- Items are printed page by page. When a page fails the array stays open: no program takes a list
+-- that is cut for a whole one.
+local function send_all(client, request)
+  local count, target = 0, request.target
+  while target do
+    local raw, body = exchange(client, { method = "GET", target = target, headers = request.headers })
+    if not raw then return fail(body) end
+    local items = pretty.items(raw.body, "value")
+    if not items then
+      if count > 0 then return "failed", "a later page has no list of values" end
+      return "usage", "the answer is no list, so there is nothing to follow: leave --all out"
+    end
+    local parts = {}
+    for i, item in ipairs(items) do parts[i] = (count + i == 1 and "[\n  " or ",\n  ") .. item end
+    if #parts > 0 then terminal.out(table.concat(parts)) end
+    count, target = count + #items, body["@odata.nextLink"]
+    if target then terminal.status(("%d items"):format(count)) end
+  end
+  terminal.out(count == 0 and "[]\n" or "\n]\n")
+  return "done"
+end
+
+function M.run(args)
+  local request, problem = request_of(args)
+  if not request then return "usage", problem end
+  local client <close>, outcome, message = connection.open(args)
+  if not client then return outcome, message end
+  if METHODS[request.method] == "write" then
+    local what = ("send %s %s to %s"):format(request.method, args.path, client.endpoint)
+    local go, refusal = prompt.agreed(args.yes, what, what .. "?")
+    if refusal then return "usage", refusal end
+    if not go then return "stopped", "nothing was sent" end
+  end
+  if args.all then return send_all(client, request) end
+  return send_one(client, request)
+end
+
+return M

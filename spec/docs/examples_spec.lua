@@ -1,0 +1,40 @@
+--- Every Lua example of the documentation runs, as a program of its own, against a simulated tenant.
+local helper = require "spec.support.helper"
+local sim = require "msgraph.sim"
+
+local function pages()
+  return helper.sh(("cd %s && ls README.md docs/*.md"):format(helper.quote(helper.ROOT))):gmatch "%S+"
+end
+
+local function examples(text)
+  return text:gmatch "\n```lua\n(.-)\n```"
+end
+
+describe("the documentation", function()
+  local tenant
+
+  setup(function() tenant = assert(sim.start { users = 30, seed = 1, speed = 3600 }) end)
+  teardown(function() tenant:stop() end)
+
+  local function run(program)
+    local path = helper.tmp() .. "/example.lua"
+    helper.write_file(path, program)
+    return helper.sh(("MSGRAPH_ENDPOINT=%s MSGRAPH_CA_FILE=%s MSGRAPH_ACCESS_TOKEN=%s lua5.4 %s")
+      :format(tenant.endpoint, tenant.ca_file, tenant:token(), path))
+  end
+
+  for page in pages() do
+    local n = 0
+    for program in examples(helper.read_file(helper.ROOT .. page)) do
+      n = n + 1
+      it(("%s: example %d runs"):format(page, n), function() run(program) end)
+    end
+  end
+
+  it("begins with the main job, which does what it says", function()
+    local program = examples(helper.read_file(helper.ROOT .. "README.md"))()
+    local before = #tenant:requests { method = "POST" }
+    assert.equal("queued: each device leaves when it next checks in\n", run(program))
+    assert.equal(before + 1, #tenant:requests { method = "POST" })
+  end)
+end)
