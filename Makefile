@@ -114,7 +114,9 @@ SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out spec/core/test_%.c spec/core
 
 RUN_SPECS = $(RUN_ENV) LUA='$(LUA)' BUSTED='$(BUSTED)' OUT=$(BUILD)/log/$(NAME) spec/run
 
-programs: $(TESTS) $(TORTURE) $(HOSTS)
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/*.c)))
+
+programs: $(TESTS) $(TORTURE) $(HOSTS) $(BENCHES)
 .PHONY: programs
 .SECONDARY:
 
@@ -129,6 +131,9 @@ NAME ?= tests
 check: all programs
 	@$(RUN_SPECS) $(NAME) $(TESTS) -- $(SPECS)
 .PHONY: check
+
+$(BUILD)/bench/%: $(BUILD)/bench/%.o
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
 
 test:  ## run every test and spec
 	$(NEED) build test
@@ -226,13 +231,16 @@ $(BUILD)/spec/fuzz/%: $(BUILD)/spec/fuzz/%.o $(CORE_A)
 
 bench:  ## against plain libcurl: CPU, throughput, memory, start
 	$(NEED) build bench
-	@$(MAKE) all
-	@$(RUN_ENV) bench/run
+	@$(MAKE) bench-run
+
+bench-run: all $(BENCHES)
+	@$(RUN_ENV) LUA='$(LUA)' BENCH='$(CURDIR)/$(BUILD)/bench' bench/run
+.PHONY: bench bench-run
 
 docs:  ## the examples in the docs run, and every exported name is documented
 	$(NEED) build test
 	@$(MAKE) NAME=docs TESTS= SPECS=spec/docs check
-.PHONY: bench docs
+.PHONY: docs
 
 # ---- installing ------------------------------------------------------------------------------
 

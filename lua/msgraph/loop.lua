@@ -182,9 +182,10 @@ end
 
 -- Resumes what is ready now; what becomes ready meanwhile waits for the next step.
 local function run_ready()
+  local outer = nested() and current or nil
   for _ = 1, queued do
     if not head then return end -- a nested run took the rest
-    local task, outer = pop_ready(), current
+    local task = pop_ready()
     current = task
     task:resume()
     current = outer

@@ -1,4 +1,5 @@
---- Every Lua example of the documentation runs, as a program of its own, against a simulated tenant.
+--- Every Lua example of the documentation runs, as a program of its own, against a simulated tenant. One
+--- that requires nothing goes on where the example before it ended.
 local helper = require "spec.support.helper"
 local sim = require "msgraph.sim"
 
@@ -24,9 +25,10 @@ describe("the documentation", function()
   end
 
   for page in pages() do
-    local n = 0
-    for program in examples(helper.read_file(helper.ROOT .. page)) do
-      n = n + 1
+    local n, before = 0, ""
+    for example in examples(helper.read_file(helper.ROOT .. page)) do
+      local program = (example:find("require", 1, true) and "" or before .. "\n") .. example
+      n, before = n + 1, program
       it(("%s: example %d runs"):format(page, n), function() run(program) end)
     end
   end

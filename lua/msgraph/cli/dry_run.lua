@@ -3,6 +3,7 @@
 local batch = require "msgraph.cli.batch"
 local errors = require "msgraph.cli.errors"
 local json = require "msgraph.json"
+local pretty = require "msgraph.cli.pretty"
 local table_of = require "msgraph.cli.table"
 local terminal = require "msgraph.cli.terminal"
 
@@ -50,12 +51,12 @@ end
 
 local function json_line(run, item)
   local err = item.err
-  return json.encode {
+  return pretty.line(json.encode {
     type = "user", user = item.user, state = "dry_run", request = { method = "POST", url = url_of(run, item) },
     devices = item.devices,
     error = err and { kind = err.kind, code = err.code, message = terminal.scrub(err.message), status = err.status,
       request_id = err.request_id },
-  } .. "\n"
+  }) .. "\n"
 end
 
 -- Users are shown in the order they were given, each as soon as those before it are known.
@@ -90,8 +91,8 @@ end
 local function sum_up(run)
   local found, failed = count(run)
   if run.args.json then
-    terminal.out(json.encode { type = "summary", dry_run = true, users = #run.items, devices = found, failed = failed }
-      .. "\n")
+    local summary = { type = "summary", dry_run = true, users = #run.items, devices = found, failed = failed }
+    terminal.out(pretty.line(json.encode(summary)) .. "\n")
   else
     terminal.out(("dry run: %d user%s, %d device%s found; nothing was changed\n"):format(#run.items,
       #run.items == 1 and "" or "s", found, found == 1 and "" or "s"))

@@ -2,14 +2,20 @@
 --- What an msgraph.Error means on the command line: words, and how the command ends.
 local M = {}
 
+--- The error as a line, without what to do.
+---@param err msgraph.Error
+---@return string
+function M.line(err)
+  local line = tostring(err)
+  local hint = err.hint and " - " .. err.hint
+  return hint and line:sub(-#hint) == hint and line:sub(1, -#hint - 1) or line
+end
+
 --- The error as a line, and what to do as a second.
 ---@param err msgraph.Error
 ---@return string
 function M.text(err)
-  local line = tostring(err)
-  local hint = err.hint and " - " .. err.hint
-  if hint and line:sub(-#hint) == hint then line = line:sub(1, -#hint - 1) .. "\n  " .. err.hint end
-  return line
+  return M.line(err) .. (err.hint and "\n  " .. err.hint or "")
 end
 
 --- Whether a request that changes something may have been acted on although it failed. A 503 that

@@ -1,5 +1,5 @@
 -- lua/msgraph/cli/pretty.lua
---- Lays JSON text out for reading: two spaces a level, keys sorted.
+--- Lays JSON text out, keys sorted: for reading, two spaces a level, or on one line.
 --
 -- It works on the text, not on decoded tables, so that [] stays [], and every number and string
 -- stays as it was sent. The text must be JSON; the client has decoded it before.
@@ -52,21 +52,26 @@ local function by_key(a, b)
   return a.key < b.key
 end
 
-local function write(node, indent, out)
-  if type(node) == "string" then
-    out[#out + 1] = node
-    return
-  end
+local write
+
+-- `indent` nil: on one line.
+local function write_container(node, indent, out)
   local object = node.close == "}"
   if object then table.sort(node, by_key) end
+  local inner = indent and indent .. "  "
+  local between, colon = indent and "\n" .. inner or "", indent and ": " or ":"
   out[#out + 1] = object and "{" or "["
-  local inner = indent .. "  "
   for i, member in ipairs(node) do
-    out[#out + 1] = (i > 1 and ",\n" or "\n") .. inner .. (member.key and member.key .. ": " or "")
+    out[#out + 1] = (i > 1 and "," or "") .. between .. (member.key and member.key .. colon or "")
     write(member.value, inner, out)
   end
-  if node[1] then out[#out + 1] = "\n" .. indent end
+  if indent and node[1] then out[#out + 1] = "\n" .. indent end
   out[#out + 1] = node.close
+end
+
+function write(node, indent, out)
+  if type(node) == "table" then return write_container(node, indent, out) end
+  out[#out + 1] = node
 end
 
 local function layout(node, indent)
@@ -75,11 +80,18 @@ local function layout(node, indent)
   return table.concat(out)
 end
 
---- The text laid out, without a line end.
+--- The text laid out for reading, without a line end.
 ---@param text string JSON
 ---@return string
 function M.format(text)
   return layout(read(text, skip(text, 1)), "")
+end
+
+--- The text on one line, without a line end.
+---@param text string JSON
+---@return string
+function M.line(text)
+  return layout(read(text, skip(text, 1)))
 end
 
 --- The items of the array under a key of the outermost object, each laid out for a place one level deep.

@@ -4,6 +4,7 @@
 -- Every user ends in exactly one state; what nobody knows is called unknown, never failed or done.
 local errors = require "msgraph.cli.errors"
 local json = require "msgraph.json"
+local pretty = require "msgraph.cli.pretty"
 local shell = require "msgraph.cli.shell"
 local table_of = require "msgraph.cli.table"
 local terminal = require "msgraph.cli.terminal"
@@ -75,10 +76,10 @@ end
 
 local function detail_of(item)
   if item.result then
-    local early = item.result.error and "; watching ended early: " .. tostring(item.result.error) or ""
+    local early = item.result.error and "; watching ended early: " .. errors.line(item.result.error) or ""
     return describe_result(item.result) .. early
   end
-  if item.err then return (errors.text(item.err):gsub("\n  ", "\n    ")) end
+  if item.err then return (errors.line(item.err)) end
   if item.state == "queued" then return "accepted: devices retire when they next check in" end
   return "the answer was not waited for"
 end
@@ -111,11 +112,11 @@ end
 ---@return string
 function M.json_line(item)
   local result = item.result or {}
-  return json.encode {
+  return pretty.line(json.encode {
     type = "user", user = item.user, state = item.state, error = plain_error(item.err or result.error),
     devices = result.devices and json.array(result.devices),
     gone = result.gone, failed = result.failed, pending = result.pending,
-  } .. "\n"
+  }) .. "\n"
 end
 
 --- The closing line of JSON.
@@ -125,7 +126,7 @@ end
 function M.json_summary(items, outcome)
   local summary = M.count(items)
   summary.type, summary.users, summary.outcome = "summary", #items, outcome
-  return json.encode(summary) .. "\n"
+  return pretty.line(json.encode(summary)) .. "\n"
 end
 
 -- ---- the recap ----------------------------------------------------------------------------------
@@ -181,6 +182,19 @@ local function advice(lines, some, why, run, flags)
   lines[#lines + 1] = ("%s:\n%s"):format(why, command_for(some, run, flags))
 end
 
+-- What to do about what went wrong, each piece of advice once.
+local function hints(lines, items)
+  local seen = {}
+  for _, item in ipairs(items) do
+    local err = item.err or item.result and item.result.error
+    local hint = err and err.kind ~= "ambiguous" and err.hint -- of those the recap itself tells
+    if hint and not seen[hint] then
+      seen[hint] = true
+      lines[#lines + 1] = ("%s: %s"):format(err.code, hint)
+    end
+  end
+end
+
 --- The recap: how many ended how, and what to type next.
 ---@param run table { items, args, connection: string[] }
 ---@return string
@@ -192,6 +206,7 @@ function M.text(run)
     end
   end
   local lines = { ("%s: %s"):format(plural(#run.items, "user"), table.concat(parts, ", ")) }
+  hints(lines, run.items)
   local unknown, again = of_state(run.items, "unknown"), of_state(run.items, "failed")
   local left, unfinished = of_state(run.items, "not_sent"), of_state(run.items, "unfinished")
   advice(lines, unknown, "Unknown, it may have been done: look at the devices before repeating it "
@@ -204,7 +219,7 @@ function M.text(run)
   if #lines == 1 and counts.done > 0 and not run.args.wait then
     advice(lines, of_state(run.items, "queued"), "See what is still managed", run, dry_flags(run))
   end
-  return table.concat(lines, "\n") .. "\n"
+  return terminal.scrub(table.concat(lines, "\n")) .. "\n"
 end
 
 --- How the command ends.

@@ -120,9 +120,15 @@ local function some_users(args)
   return rows
 end
 
+-- "retire 5 devices": an action is a verb and the id of a device.
+local function describe_actions(actions)
+  local verb = actions[1]:match("^%S+")
+  return ("  %s %d device%s"):format(verb, #actions, #actions == 1 and "" or "s")
+end
+
 local function describe_request(entry)
   local words = { ("%s %s %s"):format(entry.status or "---", entry.method, entry.path) }
-  if #entry.actions > 0 then words[#words + 1] = "  " .. table.concat(entry.actions, ", ") end
+  if entry.actions[1] then words[#words + 1] = describe_actions(entry.actions) end
   if entry.fault then words[#words + 1] = "  fault: " .. entry.fault end
   return terminal.clean(table.concat(words))
 end
