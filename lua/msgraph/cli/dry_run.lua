@@ -35,7 +35,9 @@ local function url_of(run, item)
 end
 
 local function device_lines(item)
-  if item.err then return "  devices not shown: " .. errors.text(item.err):gsub("\n", "\n  ") .. "\n" end
+  if item.err then
+    return ("  devices not shown: %s\n    %s\n"):format(errors.brief(item.err), item.err.hint or "")
+  end
   if #item.devices == 0 then return "  no devices in management\n" end
   local rows = { { "DEVICE", "PLATFORM", "OWNERSHIP", "STATE" } }
   for i, device in ipairs(item.devices) do

@@ -11,6 +11,21 @@ function M.line(err)
   return hint and line:sub(-#hint) == hint and line:sub(1, -#hint - 1) or line
 end
 
+--- What went wrong and the ids to ask support with, where the request is known anyway.
+---@param err msgraph.Error
+---@return string
+function M.brief(err)
+  local about = { err.status and ("HTTP %d"):format(err.status) or err.code }
+  if err.status and err.code then about[#about + 1] = err.code end
+  if err.retry_after then about[#about + 1] = ("retry after %g s"):format(err.retry_after) end
+  if err.request_id then
+    about[#about + 1] = "request-id " .. err.request_id
+  elseif err.client_request_id then
+    about[#about + 1] = "client-request-id " .. err.client_request_id
+  end
+  return ("%s: %s (%s)"):format(err.kind, err.message, table.concat(about, ", "))
+end
+
 --- The error as a line, and what to do as a second.
 ---@param err msgraph.Error
 ---@return string

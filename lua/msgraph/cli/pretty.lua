@@ -39,13 +39,22 @@ local function read_container(text, at, close)
   return nodes, at + 1
 end
 
+-- A string as it stands, but for \/, which some writers make of every slash.
+local function plain_slashes(text)
+  if not text:find("\\/", 1, true) then return text end
+  return (text:gsub("\\(.)", { ["/"] = "/" }))
+end
+
 -- The value at `at`: a scalar as its text, a container as its nodes; and where it ends.
 function read(text, at)
   local first = text:sub(at, at)
   if first == "{" then return read_container(text, at, "}") end
   if first == "[" then return read_container(text, at, "]") end
-  local stop = first == '"' and string_end(text, at) or text:match("^[%w+.-]+()", at) - 1
-  return text:sub(at, stop), stop + 1
+  if first == '"' then
+    local stop = string_end(text, at)
+    return plain_slashes(text:sub(at, stop)), stop + 1
+  end
+  return text:match("^([%w+.-]+)()", at)
 end
 
 local function by_key(a, b)
@@ -84,14 +93,16 @@ end
 ---@param text string JSON
 ---@return string
 function M.format(text)
-  return layout(read(text, skip(text, 1)), "")
+  local document = read(text, skip(text, 1))
+  return layout(document, "")
 end
 
 --- The text on one line, without a line end.
 ---@param text string JSON
 ---@return string
 function M.line(text)
-  return layout(read(text, skip(text, 1)))
+  local document = read(text, skip(text, 1))
+  return layout(document)
 end
 
 --- The items of the array under a key of the outermost object, each laid out for a place one level deep.

@@ -76,11 +76,11 @@ end
 
 local function detail_of(item)
   if item.result then
-    local early = item.result.error and "; watching ended early: " .. errors.line(item.result.error) or ""
+    local early = item.result.error and "; watching ended early: " .. errors.brief(item.result.error) or ""
     return describe_result(item.result) .. early
   end
-  if item.err then return (errors.line(item.err)) end
-  if item.state == "queued" then return "accepted: devices retire when they next check in" end
+  if item.err then return errors.brief(item.err) end
+  if item.state == "queued" then return "accepted" end
   return "the answer was not waited for"
 end
 
@@ -182,15 +182,14 @@ local function advice(lines, some, why, run, flags)
   lines[#lines + 1] = ("%s:\n%s"):format(why, command_for(some, run, flags))
 end
 
--- What to do about what went wrong, each piece of advice once.
+-- What to do about what went wrong, once for each code; of the unknown the recap itself tells.
 local function hints(lines, items)
   local seen = {}
   for _, item in ipairs(items) do
     local err = item.err or item.result and item.result.error
-    local hint = err and err.kind ~= "ambiguous" and err.hint -- of those the recap itself tells
-    if hint and not seen[hint] then
-      seen[hint] = true
-      lines[#lines + 1] = ("%s: %s"):format(err.code, hint)
+    if err and err.hint and err.kind ~= "ambiguous" and err.kind ~= "server" and not seen[err.code] then
+      seen[err.code] = true
+      lines[#lines + 1] = ("%s: %s"):format(err.code, err.hint)
     end
   end
 end
@@ -217,7 +216,7 @@ function M.text(run)
     same_flags(run, again))
   advice(lines, left, "Not sent: go on with them", run, same_flags(run, left))
   if #lines == 1 and counts.done > 0 and not run.args.wait then
-    advice(lines, of_state(run.items, "queued"), "See what is still managed", run, dry_flags(run))
+    advice(lines, of_state(run.items, "queued"), "Queued: each device retires when it next checks in. See what is still there", run, dry_flags(run))
   end
   return terminal.scrub(table.concat(lines, "\n")) .. "\n"
 end
