@@ -26,7 +26,19 @@ void mgc_exchange_free(struct mgc_exchange *x)
     mgc_attempt_clear(&x->attempt);
     mgc_request_free(x->request);
     mgc_origin_unref(x->origin);
+    mgc_credential_unref(x->fetch_for);
     mgc_free(x);
+}
+
+void mgc_exchange_again(struct mgc_exchange *x, struct mgc_request *r)
+{
+    mgc_attempt_clear(&x->attempt);
+    if (r != NULL) {
+        mgc_request_free(x->request);
+        x->request = r;
+    }
+    mgc_attempt_init(&x->attempt, x->request, x->origin);
+    x->attempt.body.secret = x->fetch_for != NULL;
 }
 
 void mgc_exchange_enter(struct mgc_exchange *x, mgc_state state, int64_t now_ms)

@@ -1,11 +1,16 @@
 /* csrc/core/exchange.h - one request's life: admitted, attempted, done.
  *
- *     ADMITTING ─▶ ATTEMPT ─▶ DONE
- *         ╰───────────╯────▶ DONE (cancelled, out of time)
+ *     ADMITTING ─▶ (TOKEN ─▶ ADMITTING) ─▶ ATTEMPT ─▶ DONE
+ *         ▲                                  │
+ *         ╰───────────── DELAYED ◀───────────╯
  *
- * ADMITTING waits for room on the wire: the place of the throttle gate and of waiting for a token.
- * ATTEMPT is on the network. When it ends, judge() in transport.c decides what follows: the place
- * of the retry policy; today everything is DONE. The state changes in mgc_exchange_enter() alone.
+ * ADMITTING waits for room on the wire: the place of the throttle gate. TOKEN waits for the
+ * credential's token. ATTEMPT is on the network. When it ends, judge() in transport.c decides what
+ * follows: the place of the retry policy; today only a refused token is worth a second attempt, and
+ * token requests are DELAYED before theirs. From everywhere there is a way to DONE (cancelled, out of
+ * time). The state changes in mgc_exchange_enter() alone.
+ *
+ * A token request is an exchange too, one that the transport makes for a credential.
  *
  * The deadlines of the request are kept here too: libcurl is only told how long connecting may
  * take, the rest depends on how far the request came.
@@ -14,6 +19,7 @@
 #define MGC_EXCHANGE_H
 
 #include "core/base/error.h"
+#include "core/identity/credential.h"
 #include "core/origin.h"
 #include "core/wire/request.h"
 #include "core/wire/wire.h"
@@ -22,7 +28,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-typedef enum mgc_state { MGC_ADMITTING, MGC_ATTEMPT, MGC_DONE } mgc_state;
+typedef enum mgc_state { MGC_ADMITTING, MGC_TOKEN, MGC_ATTEMPT, MGC_DELAYED, MGC_DONE } mgc_state;
 
 enum { MGC_TRY_MS = 100 * 1000 }; /* longest single attempt, design/client.md 7 */
 
@@ -33,6 +39,10 @@ struct mgc_exchange {
     struct mgc_request *request; /* owned */
     struct mgc_attempt  attempt; /* its results are the exchange's results */
     int64_t             deadline_ms, started_ms;
+    int64_t             not_before_ms; /* of DELAYED */
+    bool                reauthorised;  /* a refused token was replaced once */
+
+    struct mgc_credential *fetch_for; /* a reference, in a token request; else NULL */
 
     TAILQ_ENTRY(mgc_exchange) link; /* in the transport's list for its state */
 };
@@ -45,6 +55,9 @@ mgc_code mgc_exchange_new(struct mgc_exchange **out, struct mgc_request *r, stru
 void     mgc_exchange_free(struct mgc_exchange *x); /* not while in ATTEMPT; NULL is fine */
 
 void mgc_exchange_enter(struct mgc_exchange *x, mgc_state state, int64_t now_ms);
+
+/* Makes it ready for another attempt, with another request if one is given (it is taken). */
+void mgc_exchange_again(struct mgc_exchange *x, struct mgc_request *r);
 
 /* When something must be done about it if nothing happens before. */
 int64_t mgc_exchange_due_ms(const struct mgc_exchange *x);

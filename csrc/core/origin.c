@@ -4,6 +4,7 @@
 #include "core/base/buf.h"
 #include "core/base/mem.h"
 #include "core/base/url.h"
+#include "core/identity/credential.h"
 #include "core/wire/wire.h"
 
 #include <errno.h>
@@ -18,17 +19,6 @@ enum {
     STALL_MS      = 20 * 1000,
     MAX_BODY      = 64 << 20
 };
-
-static mgc_code check_token(const struct mgc_origin_options *o, struct mgc_error *e)
-{
-    if (o->token_len == 0)
-        return mgc_error_set(e, MGC_EOPTION, "token: it is empty");
-    for (size_t i = 0; i < o->token_len; i++)
-        if (o->token[i] <= ' ' || o->token[i] >= 0x7f)
-            return mgc_error_set(e, MGC_EOPTION,
-                                 "token: it holds white space or other characters no token has");
-    return MGC_OK;
-}
 
 static mgc_code copy_text(char **out, const char *text)
 {
@@ -81,18 +71,15 @@ mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options
     o->stall_ms      = or_default(options->stall_ms, STALL_MS);
     o->max_body      = options->max_body > 0 ? options->max_body : MAX_BODY;
 
-    mgc_code rc = check_token(options, e);
-    if (rc == MGC_OK)
-        rc = set_base(o, options, e);
+    mgc_code rc = set_base(o, options, e);
     if (rc == MGC_OK)
         rc = set_ca_file(o, options->ca_file, e);
-    if (rc == MGC_OK && mgc_secret_set(&o->authorization, "Authorization: Bearer ", options->token,
-                                       options->token_len) != MGC_OK)
-        rc = mgc_error_set(e, MGC_ENOMEM, NULL);
     if (rc != MGC_OK) {
         mgc_origin_unref(o);
         return rc;
     }
+    if (options->credential != NULL)
+        o->credential = mgc_credential_ref(options->credential);
     *out = o;
     return MGC_OK;
 }
@@ -107,7 +94,7 @@ void mgc_origin_unref(struct mgc_origin *o)
 {
     if (o == NULL || --o->references > 0)
         return;
-    mgc_secret_clear(&o->authorization);
+    mgc_credential_unref(o->credential);
     mgc_free(o->ca_file);
     mgc_free(o->base);
     mgc_free(o);

@@ -1,7 +1,7 @@
 /* csrc/core/origin.h - where requests may go, and the right to speak to it.
  *
- * One Graph host, the token for it, and how a connection to it is made. The token is held in a
- * secret and leaves only in the Authorization header of a request to this very origin.
+ * One host, the credential for it, and how a connection to it is made. The credential's token leaves
+ * only in the Authorization header of a request to this very origin.
  *
  * Ownership: counted. mgc_origin_new() gives you one reference; each request under way holds
  *            its own, so closing a client can not pull the token from under one.
@@ -10,35 +10,35 @@
 #define MGC_ORIGIN_H
 
 #include "core/base/error.h"
-#include "core/base/secret.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 typedef enum mgc_http { MGC_HTTP_DEFAULT, MGC_HTTP_1_1, MGC_HTTP_2 } mgc_http;
 
+struct mgc_credential; /* identity/credential.h */
+
 /* Zero or NULL stands for the default of each. Limits and sources: design/client.md 7. */
 struct mgc_origin_options {
-    const char *endpoint; /* "https://host[:port]" */
-    size_t      endpoint_len;
-    const char *token; /* visible ASCII (RFC 6750 2.1 and what issuers really make) */
-    size_t      token_len;
-    const char *ca_file;       /* PEM bundle; default: the system's authorities */
-    mgc_http    http;          /* default: mgc_wire_default_http() */
-    int64_t     connect_ms;    /* DNS, TCP and TLS together; default 10,000 */
-    int64_t     first_byte_ms; /* connected until the answer begins; default 60,000 */
-    int64_t     stall_ms;      /* silence within an answer; default 20,000 */
-    size_t      max_body;      /* bytes of an answer; default 64 MiB */
+    const char            *endpoint; /* "https://host[:port]" */
+    size_t                 endpoint_len;
+    struct mgc_credential *credential;    /* one more reference is taken; NULL: no token is sent */
+    const char            *ca_file;       /* PEM bundle; default: the system's authorities */
+    mgc_http               http;          /* default: mgc_wire_default_http() */
+    int64_t                connect_ms;    /* DNS, TCP and TLS together; default 10,000 */
+    int64_t                first_byte_ms; /* connected until the answer begins; default 60,000 */
+    int64_t                stall_ms;      /* silence within an answer; default 20,000 */
+    size_t                 max_body;      /* bytes of an answer; default 64 MiB */
 };
 
 struct mgc_origin {
-    unsigned          references;
-    char             *base; /* "https://host[:port]" */
-    char             *ca_file;
-    mgc_http          http; /* never MGC_HTTP_DEFAULT */
-    int64_t           connect_ms, first_byte_ms, stall_ms;
-    size_t            max_body;
-    struct mgc_secret authorization; /* "Authorization: Bearer ..." */
+    unsigned               references;
+    char                  *base; /* "https://host[:port]" */
+    char                  *ca_file;
+    mgc_http               http; /* never MGC_HTTP_DEFAULT */
+    int64_t                connect_ms, first_byte_ms, stall_ms;
+    size_t                 max_body;
+    struct mgc_credential *credential; /* or NULL */
 };
 
 /* MGC_EOPTION, with the option's name in `e`, or MGC_ENOMEM. */

@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
+#include "core/identity/credential.h"
 #include "core/wire/wire.h"
 
 #include <stddef.h>
@@ -13,7 +14,7 @@ struct mgc_transport {
     struct mgc_wire     *wire;
     pid_t                maker;
     uint64_t             last_id;
-    struct mgc_exchanges waiting, under_way, done;
+    struct mgc_exchanges waiting, parked, under_way, delayed, done; /* one for each state */
     int                  n_done;
     int64_t              check_ms; /* no deadline lies before this moment */
     int64_t              wake_ms;
@@ -33,6 +34,8 @@ mgc_code mgc_transport_new(struct mgc_transport **out, struct mgc_error *e)
     t->maker    = getpid();
     t->check_ms = t->wake_ms = MGC_NEVER;
     TAILQ_INIT(&t->waiting);
+    TAILQ_INIT(&t->parked);
+    TAILQ_INIT(&t->delayed);
     TAILQ_INIT(&t->under_way);
     TAILQ_INIT(&t->done);
     *out = t;
@@ -57,6 +60,8 @@ void mgc_transport_free(struct mgc_transport *t)
         mgc_wire_cancel(t->wire, &x->attempt);
     mgc_wire_free(t->wire);
     free_all(&t->waiting);
+    free_all(&t->parked);
+    free_all(&t->delayed);
     free_all(&t->under_way);
     free_all(&t->done);
     mgc_free(t);
@@ -69,44 +74,158 @@ mgc_code mgc_transport_check(const struct mgc_transport *t, struct mgc_error *e)
 
 /* ---- an exchange's way through --------------------------------------------------------------- */
 
-static struct mgc_exchanges *list_of(struct mgc_transport *t, const struct mgc_exchange *x)
+static struct mgc_exchanges *list_of(struct mgc_transport *t, mgc_state state)
 {
-    return x->state == MGC_DONE ? &t->done : x->state == MGC_ATTEMPT ? &t->under_way : &t->waiting;
+    switch (state) {
+    case MGC_ADMITTING:
+        return &t->waiting;
+    case MGC_TOKEN:
+        return &t->parked;
+    case MGC_ATTEMPT:
+        return &t->under_way;
+    case MGC_DELAYED:
+        return &t->delayed;
+    case MGC_DONE:
+        break;
+    }
+    return &t->done;
 }
 
 static void move(struct mgc_transport *t, struct mgc_exchange *x, mgc_state state)
 {
-    struct mgc_exchanges *from = list_of(t, x);
+    TAILQ_REMOVE(list_of(t, x->state), x, link);
     mgc_exchange_enter(x, state, mgc_wire_now_ms(t->wire));
-    struct mgc_exchanges *to = list_of(t, x);
+    TAILQ_INSERT_TAIL(list_of(t, state), x, link);
     t->n_done += state == MGC_DONE;
-    if (from == to)
-        return;
-    TAILQ_REMOVE(from, x, link);
-    TAILQ_INSERT_TAIL(to, x, link);
 }
 
-static void end(struct mgc_transport *t, struct mgc_exchange *x, mgc_code code)
+/* ---- tokens: one request for all who wait ------------------------------------------------------ */
+
+/* Those who wait for this credential's token: back into the queue, or ended with the error. */
+static void release_parked(struct mgc_transport *t, const struct mgc_credential *c,
+                           const struct mgc_error *failure)
 {
-    if (x->state == MGC_ATTEMPT)
-        mgc_wire_cancel(t->wire, &x->attempt);
-    mgc_error_set(&x->attempt.error, code, NULL);
-    move(t, x, MGC_DONE);
+    struct mgc_exchange *next;
+    for (struct mgc_exchange *x = TAILQ_FIRST(&t->parked); x != NULL; x = next) {
+        next = TAILQ_NEXT(x, link);
+        if (x->origin->credential != c)
+            continue;
+        if (failure != NULL)
+            x->attempt.error = *failure;
+        move(t, x, failure != NULL ? MGC_DONE : MGC_ADMITTING);
+    }
 }
+
+/* Queues the request for a token before all others. Should that fail, the credential knows why. */
+static void fetch(struct mgc_transport *t, struct mgc_credential *c)
+{
+    struct mgc_error     e;
+    struct mgc_request  *r = NULL;
+    struct mgc_exchange *x = NULL;
+    if (mgc_credential_begin(c, &r, &t->ids, &e) != MGC_OK)
+        return;
+    if (mgc_exchange_new(&x, r, mgc_credential_login(c), mgc_now_ms()) != MGC_OK) {
+        mgc_request_free(r);
+        mgc_credential_abandon(c, MGC_ENOMEM);
+        return;
+    }
+    x->fetch_for           = mgc_credential_ref(c);
+    x->attempt.body.secret = true;
+    t->check_ms            = mgc_earlier(t->check_ms, x->deadline_ms);
+    TAILQ_INSERT_HEAD(&t->waiting, x, link);
+}
+
+static void forget(struct mgc_transport *t, struct mgc_exchange *x)
+{
+    TAILQ_REMOVE(list_of(t, x->state), x, link);
+    mgc_exchange_free(x);
+}
+
+/* A token request has ended. */
+static void judge_fetch(struct mgc_transport *t, struct mgc_exchange *x)
+{
+    struct mgc_error       e;
+    struct mgc_request    *r        = NULL;
+    struct mgc_credential *c        = x->fetch_for;
+    int64_t                again_ms = -1, now_ms = mgc_wire_now_ms(t->wire);
+    mgc_code               rc = mgc_credential_settle(c, &x->attempt, now_ms, &again_ms, &e);
+    if (rc != MGC_OK && again_ms >= 0 && mgc_credential_begin(c, &r, &t->ids, &e) == MGC_OK) {
+        mgc_exchange_again(x, r);
+        x->not_before_ms = now_ms + again_ms;
+        x->deadline_ms   = x->not_before_ms + r->deadline_ms;
+        t->check_ms      = mgc_earlier(t->check_ms, x->not_before_ms);
+        move(t, x, MGC_DELAYED);
+        return;
+    }
+    release_parked(t, c, rc != MGC_OK ? &e : NULL);
+    forget(t, x);
+}
+
+/* Whether the exchange may go on now, and with which token. */
+static bool has_token(struct mgc_transport *t, struct mgc_exchange *x)
+{
+    struct mgc_credential *c      = x->origin->credential;
+    const int64_t          now_ms = mgc_wire_now_ms(t->wire);
+    if (c == NULL)
+        return true;
+    if (mgc_credential_wants(c, now_ms))
+        fetch(t, c);
+    struct mgc_token *token = mgc_credential_token(c, now_ms);
+    if (token != NULL) {
+        x->attempt.token = mgc_token_ref(token);
+        return true;
+    }
+    if (mgc_credential_is_fetching(c)) {
+        move(t, x, MGC_TOKEN);
+    } else {
+        mgc_credential_failure(c, &x->attempt.error);
+        move(t, x, MGC_DONE);
+    }
+    return false;
+}
+
+/* ---- attempts ------------------------------------------------------------------------------------- */
 
 static void start_waiting(struct mgc_transport *t)
 {
     struct mgc_exchange *x;
     while ((x = TAILQ_FIRST(&t->waiting)) != NULL && mgc_wire_has_room(t->wire)) {
+        if (!has_token(t, x))
+            continue;
         move(t, x, MGC_ATTEMPT);
         mgc_wire_start(t->wire, &x->attempt);
     }
 }
 
-/* An attempt has ended: here it will be decided whether there is another. */
+/* A refused token was not acted on, whatever the method: one new token, one more attempt. */
+static bool reauthorise(struct mgc_transport *t, struct mgc_exchange *x)
+{
+    const struct mgc_attempt *a = &x->attempt;
+    if (a->error.code != MGC_OK || a->status != 401 || a->token == NULL || x->reauthorised ||
+        !mgc_credential_refused(x->origin->credential, a->token))
+        return false;
+    x->reauthorised = true;
+    mgc_exchange_again(x, NULL);
+    move(t, x, MGC_ADMITTING);
+    return true;
+}
+
+/* An attempt has ended: is there another? */
 static void judge(struct mgc_transport *t, struct mgc_exchange *x)
 {
-    move(t, x, MGC_DONE);
+    if (x->fetch_for != NULL)
+        judge_fetch(t, x);
+    else if (!reauthorise(t, x))
+        move(t, x, MGC_DONE);
+}
+
+/* Ends an exchange before its time. */
+static void end(struct mgc_transport *t, struct mgc_exchange *x, mgc_code code)
+{
+    if (x->state == MGC_ATTEMPT)
+        mgc_wire_cancel(t->wire, &x->attempt);
+    mgc_error_set(&x->attempt.error, code, NULL);
+    judge(t, x);
 }
 
 static struct mgc_exchange *exchange_of(struct mgc_attempt *a)
@@ -119,6 +238,20 @@ static void settle(struct mgc_transport *t)
     struct mgc_attempt *a;
     while ((a = mgc_wire_take(t->wire)) != NULL)
         judge(t, exchange_of(a));
+}
+
+/* ---- time ------------------------------------------------------------------------------------------ */
+
+static void end_delays(struct mgc_transport *t, int64_t now_ms)
+{
+    struct mgc_exchange *next;
+    for (struct mgc_exchange *x = TAILQ_FIRST(&t->delayed); x != NULL; x = next) {
+        next = TAILQ_NEXT(x, link);
+        if (x->not_before_ms <= now_ms)
+            move(t, x, MGC_ADMITTING);
+        else
+            t->check_ms = mgc_earlier(t->check_ms, x->not_before_ms);
+    }
 }
 
 static int64_t shortest_limit(const struct mgc_exchange *x)
@@ -157,6 +290,8 @@ static void check_deadlines(struct mgc_transport *t)
     t->check_ms = MGC_NEVER;
     end_overdue(t, &t->under_way, now_ms);
     end_overdue(t, &t->waiting, now_ms);
+    end_overdue(t, &t->parked, now_ms);
+    end_delays(t, now_ms);
 }
 
 /* ---- what a caller does ------------------------------------------------------------------------ */
@@ -238,6 +373,8 @@ bool mgc_transport_cancel(struct mgc_transport *t, uint64_t id)
     struct mgc_exchange *x = find(&t->under_way, id);
     if (x == NULL)
         x = find(&t->waiting, id);
+    if (x == NULL)
+        x = find(&t->parked, id);
     if (x == NULL)
         return false;
     end(t, x, MGC_ECANCELLED);

@@ -60,6 +60,12 @@ int  lmg_origin(lua_State *L); /* core.origin */
 /* The open origin at `arg`; raises. */
 struct mgc_origin *lmg_check_origin(lua_State *L, int arg);
 
+void lmg_credential_register(lua_State *L);
+int  lmg_credential(lua_State *L); /* core.credential */
+
+/* The open credential at `arg`; raises. */
+struct mgc_credential *lmg_check_credential(lua_State *L, int arg);
+
 void lmg_transport_register(lua_State *L);
 int  lmg_transport(lua_State *L); /* core.transport */
 

@@ -10,6 +10,10 @@ void lmg_push_failure(lua_State *L, const struct mgc_error *e, const char *kind,
     lua_setfield(L, -2, "kind");
     lua_pushstring(L, e->message);
     lua_setfield(L, -2, "message");
+    if (e->word[0] != '\0') {
+        lua_pushstring(L, e->word);
+        lua_setfield(L, -2, "word");
+    }
     lua_pushstring(L, mgc_phase_name(phase));
     lua_setfield(L, -2, "phase");
 }

@@ -83,11 +83,17 @@ __attribute__((visibility("default"))) int luaopen_msgraph_core(lua_State *L);
 
 int luaopen_msgraph_core(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"curl", core_curl},          {"now", core_now},
-                                         {"escape", core_escape},      {"segment", core_segment},
-                                         {"header", core_header},      {"origin", lmg_origin},
-                                         {"transport", lmg_transport}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"curl", core_curl},
+                                         {"now", core_now},
+                                         {"escape", core_escape},
+                                         {"segment", core_segment},
+                                         {"header", core_header},
+                                         {"credential", lmg_credential},
+                                         {"origin", lmg_origin},
+                                         {"transport", lmg_transport},
+                                         {NULL, NULL}};
     luaL_checkversion(L);
+    lmg_credential_register(L);
     lmg_origin_register(L);
     lmg_transport_register(L);
     luaL_newlib(L, functions);

@@ -34,7 +34,6 @@ struct args {
 static const struct lmg_field fields[] = {
     {"endpoint", LMG_TEXT, true, offsetof(struct args, o.endpoint),
      offsetof(struct args, o.endpoint_len)},
-    {"token", LMG_TEXT, true, offsetof(struct args, o.token), offsetof(struct args, o.token_len)},
     {"ca_file", LMG_TEXT, false, offsetof(struct args, o.ca_file), LMG_NO_LENGTH},
     {"http_version", LMG_TEXT, false, offsetof(struct args, http), LMG_NO_LENGTH},
     {"connect_timeout", LMG_SECONDS, false, offsetof(struct args, o.connect_ms), 0},
@@ -60,6 +59,8 @@ int lmg_origin(lua_State *L)
     struct args a = {0};
     lmg_read(L, 1, fields, sizeof fields / sizeof fields[0], &a);
     a.o.http = http_of(L, a.http);
+    lua_getfield(L, 1, "credential");
+    a.o.credential = lmg_check_credential(L, -1);
 
     struct lmg_origin *h = lua_newuserdatauv(L, sizeof *h, 0);
     h->core              = NULL;

@@ -37,9 +37,46 @@ function core.segment(text) end
 ---@return string
 function core.escape(text) end
 
+---@class msgraph.core.CredentialOpts   a token, or what one is asked for with
+---@field token? string              a token that is there already; everything else is left out
+---@field grant? "client_credentials"|"refresh_token"|"on_behalf_of"
+---@field authority? string          "https://login.microsoftonline.com"
+---@field tenant_id? string          id or domain
+---@field client_id? string
+---@field scope? string              "https://graph.microsoft.com/.default"
+---@field client_secret? string      how the client proves itself: a secret,
+---@field certificate? string        or a file with certificate and RSA key, PEM or PKCS#12,
+---@field password? string           and that file's password,
+---@field rs256? boolean             signed as AD FS wants it: RS256 and x5t
+---@field assertion_file? string     or a federated token's file, read again for each request
+---@field refresh_token? string      of the grant refresh_token
+---@field assertion? string          of the grant on_behalf_of: the token of the user we act for
+---@field ca_file? string            as the origin's
+
+---@class msgraph.core.Credential     who we are, and the token that proves it. One token request at a time
+---                                   for all who need it, by the transport of whoever needs it.
+local Credential = {}
+
+--- Raises for options of the wrong type; returns nil, failure for what can not be used.
+---@param opts msgraph.core.CredentialOpts
+---@return msgraph.core.Credential?
+---@return msgraph.core.Failure?
+function core.credential(opts) end
+
+--- Replaces the token.
+---@param token string
+---@param seconds? number  how long it is good; default for ever
+---@return true?
+---@return msgraph.core.Failure?
+function Credential:give(token, seconds) end
+
+--- Secrets are wiped when the last request that needs them has ended. Twice is as good as once. Also
+--- __close and __gc.
+function Credential:close() end
+
 ---@class msgraph.core.OriginOpts
 ---@field endpoint string            "https://graph.microsoft.com", scheme https, no path, no user info
----@field token string               access token, sent as `Authorization: Bearer`, to this endpoint only
+---@field credential msgraph.core.Credential  its token is sent as `Authorization: Bearer`, to this endpoint only
 ---@field ca_file? string            PEM bundle of trusted authorities instead of the system's
 ---@field http_version? "1.1"|"2"    default: see core.curl().http
 ---@field connect_timeout? number    seconds for DNS, TCP and TLS together, default 10
@@ -83,9 +120,10 @@ function Origin:close() end
 ---@class msgraph.core.Failure
 ---@field code string                one of docs/errors.md's transport codes: "dns", "connect", "tls_untrusted",
 ---                                  "tls_name", "tls_expired", "tls", "reset", "truncated", "timeout_connect", "timeout_first_byte",
----                                  "timeout_stall", "timeout", "body_too_large", "bad_answer", "proxy", "cancelled",
+---                                  "timeout_stall", "timeout", "body_too_large", "bad_answer", "proxy", "cancelled", "token_refused",
 ---                                  "bad_request", "bad_option", "foreign_url", "no_memory", "internal"
----@field kind string                "network" "timeout" "cancelled" "ambiguous" "protocol" "invalid"
+---@field word? string               the peer's own word: OAuth's `error` of a refused token
+---@field kind string                "auth" "network" "timeout" "cancelled" "ambiguous" "protocol" "invalid"
 ---@field message string             one sentence, without secrets
 ---@field phase "not_sent"|"sent"|"answered"  how far the request came: nothing of it left | perhaps all of it | an answer began
 ---@field client_request_id? string

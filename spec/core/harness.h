@@ -2,6 +2,7 @@
 #ifndef HARNESS_H
 #define HARNESS_H
 
+#include "core/identity/credential.h"
 #include "core/transport.h"
 
 #include <string.h>
@@ -10,11 +11,20 @@
 
 static inline struct mgc_origin_options origin_options(const char *endpoint, const char *ca_file)
 {
-    return (struct mgc_origin_options){.endpoint     = endpoint,
-                                       .endpoint_len = strlen(endpoint),
-                                       .token        = TOKEN,
-                                       .token_len    = strlen(TOKEN),
-                                       .ca_file      = ca_file};
+    return (struct mgc_origin_options){
+        .endpoint = endpoint, .endpoint_len = strlen(endpoint), .ca_file = ca_file};
+}
+
+/* An origin that sends TOKEN. */
+static inline mgc_code new_origin(struct mgc_origin **out, const struct mgc_origin_options *o,
+                                  struct mgc_error *e)
+{
+    struct mgc_origin_options with = *o;
+    mgc_code                  rc = mgc_credential_given(&with.credential, TOKEN, strlen(TOKEN), e);
+    if (rc == MGC_OK)
+        rc = mgc_origin_new(out, &with, e);
+    mgc_credential_unref(with.credential);
+    return rc;
 }
 
 static inline struct mgc_request_spec request(const char *method, const char *target)

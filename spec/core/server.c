@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void die(const char *what)
@@ -65,12 +66,13 @@ static SSL_CTX *make_context(struct server *s, enum server_certificate kind)
 
 /* ---- one connection ----------------------------------------------------------------------------- */
 
-static atomic_int acted;
+static atomic_int acted, tokens;
 static SSL_CTX   *context;
 
 struct request {
     char   head[16384]; /* up to and with the blank line */
     char   path[1024];
+    char   body[16384];
     size_t len;
 };
 
@@ -93,13 +95,16 @@ static bool read_request(SSL *ssl, struct request *r)
         end             = strstr(r->head, "\r\n\r\n");
     } while (end == NULL);
     size_t have = r->len - (size_t)(end + 4 - r->head), want = content_length(r->head);
-    char   body[4096];
+    if (want >= sizeof r->body)
+        return false;
+    memcpy(r->body, end + 4, have);
     while (have < want) {
-        int n = SSL_read(ssl, body, sizeof body);
+        int n = SSL_read(ssl, r->body + have, (int)(want - have));
         if (n <= 0)
             return false;
         have += (size_t)n;
     }
+    r->body[have] = '\0';
     return sscanf(r->head, "%*s %1023s", r->path) == 1;
 }
 
@@ -134,6 +139,30 @@ static void reset(SSL *ssl)
     setsockopt(SSL_get_fd(ssl), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 }
 
+static bool give_token(SSL *ssl, const char *tenant)
+{
+    static const char refusal[] = "{\"error\":\"invalid_client\",\"error_codes\":[7000215],"
+                                  "\"error_description\":\"AADSTS7000215: Wrong.\\r\\nTrace\"}";
+    static const char clock[]   = "{\"error\":\"invalid_client\",\"error_codes\":[700024]}";
+    char              text[256], date[64];
+    int               n = atomic_fetch_add(&tokens, 1) + 1;
+    if (strcmp(tenant, "refused") == 0)
+        return answer(ssl, 401, "", refusal);
+    if (strcmp(tenant, "down") == 0 || (strcmp(tenant, "flaky") == 0 && n % 2 != 0))
+        return answer(ssl, 503, "", "busy");
+    if (strcmp(tenant, "odd") == 0)
+        return answer(ssl, 200, "", "<html>");
+    if (strcmp(tenant, "late") == 0 && n % 2 != 0) {
+        time_t then = time(NULL) + 3600;
+        strftime(date, sizeof date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime(&then));
+        return answer(ssl, 401, date, clock);
+    }
+    snprintf(text, sizeof text,
+             "{\"token_type\":\"Bearer\",\"expires_in\":%s,\"access_token\":\"token-%d\"}",
+             strcmp(tenant, "short") == 0 ? "\"2\"" : "3600", n);
+    return answer(ssl, 200, "Content-Type: application/json\r\n", text);
+}
+
 /* False when the connection shall end. */
 static bool serve(SSL *ssl, const struct request *r)
 {
@@ -142,6 +171,17 @@ static bool serve(SSL *ssl, const struct request *r)
     if (strncmp(p, "/count", 6) == 0) {
         snprintf(text, sizeof text, "%d", atomic_load(&acted));
         return answer(ssl, 200, "", text);
+    }
+    if (strncmp(p, "/tokens", 7) == 0) {
+        snprintf(text, sizeof text, "%d", atomic_load(&tokens));
+        return answer(ssl, 200, "", text);
+    }
+    if (sscanf(p, "/%31[a-z]/oauth2/v2.0/token", text) == 1 && strstr(p, "/oauth2/") != NULL)
+        return give_token(ssl, text);
+    if (strncmp(p, "/private", 8) == 0) {
+        const char *token = strstr(r->head, "Bearer token-");
+        bool        even  = token != NULL && atoi(token + 13) % 2 == 0;
+        return answer(ssl, even ? 204 : 401, "", "");
     }
     atomic_fetch_add(&acted, 1);
     if (strncmp(p, "/status/", 8) == 0)

@@ -6,6 +6,11 @@
  * answers, /idle answers and closes, /large/N sends N bytes, /html answers a page, /redirect points to another host,
  * /garbage is not HTTP, /continue sends 100 first, /retry answers 429 with a hint, /count answers
  * how many requests the server has acted on. Keeps connections alive.
+ *
+ * It is a token endpoint too: POST /TENANT/oauth2/v2.0/token counts (/tokens answers how many), and the
+ * tenant says how: "good" gives token-N for an hour, "short" for two seconds, "refused" an OAuth error, "flaky" 503
+ * every other time, "down" always, "late" wants a clock an hour ahead, "odd" something else. /private answers 204
+ * to an even token-N and 401 to an odd one.
  */
 #ifndef SERVER_H
 #define SERVER_H

@@ -21,7 +21,7 @@ static struct mgc_error      error;
 static struct mgc_origin *make_origin(const struct mgc_origin_options *o)
 {
     struct mgc_origin *made = NULL;
-    CHECK_INT(MGC_OK, mgc_origin_new(&made, o, &error));
+    CHECK_INT(MGC_OK, new_origin(&made, o, &error));
     return made;
 }
 
@@ -517,19 +517,15 @@ static void test_http_2_only_where_libcurl_can_be_trusted(void)
 
 static void test_origin_options(void)
 {
-    struct mgc_origin        *o    = NULL;
-    struct mgc_origin_options good = origin_options("https://localhost", NULL), bad = good;
-    bad.token_len = 0;
-    CHECK_INT(MGC_EOPTION, mgc_origin_new(&o, &bad, &error));
-    bad       = good;
-    bad.token = "a\nb", bad.token_len = 3;
-    CHECK_INT(MGC_EOPTION, mgc_origin_new(&o, &bad, &error));
-    CHECK(strstr(error.message, "a\nb") == NULL);
-    bad         = good;
-    bad.ca_file = "/no/such/file";
+    struct mgc_origin        *o   = NULL;
+    struct mgc_credential    *c   = NULL;
+    struct mgc_origin_options bad = origin_options("https://localhost", "/no/such/file");
     CHECK_INT(MGC_EOPTION, mgc_origin_new(&o, &bad, &error));
     CHECK(strstr(error.message, "/no/such/file") != NULL);
-    CHECK(o == NULL);
+    CHECK_INT(MGC_EOPTION, mgc_credential_given(&c, "", 0, &error));
+    CHECK_INT(MGC_EOPTION, mgc_credential_given(&c, "a\nb", 3, &error));
+    CHECK(strstr(error.message, "a\nb") == NULL);
+    CHECK(o == NULL && c == NULL);
 }
 
 int main(void)

@@ -67,7 +67,7 @@ static bool play(const struct scenario *s)
     struct mgc_origin        *o       = NULL;
     struct mgc_exchange      *x       = NULL;
     struct mgc_error          e;
-    if (mgc_origin_new(&o, &options, &e) == MGC_OK && mgc_transport_new(&t, &e) == MGC_OK)
+    if (new_origin(&o, &options, &e) == MGC_OK && mgc_transport_new(&t, &e) == MGC_OK)
         x = perform(s, t, o);
     bool proper = x != NULL && x->attempt.status == s->status &&
                   (x->attempt.error.code != MGC_OK) == s->fails;
@@ -84,7 +84,7 @@ static int acted(void)
     struct mgc_transport     *t       = NULL;
     struct mgc_origin        *o       = NULL;
     struct mgc_error          e;
-    if (mgc_origin_new(&o, &options, &e) != MGC_OK || mgc_transport_new(&t, &e) != MGC_OK)
+    if (new_origin(&o, &options, &e) != MGC_OK || mgc_transport_new(&t, &e) != MGC_OK)
         exit(2);
     struct mgc_exchange *x = send_one(t, o, &spec, &e);
     int                  n = x != NULL ? atoi(mgc_buf_text(&x->attempt.body)) : -1;

@@ -13,9 +13,16 @@ void mgc_buf_init(struct mgc_buf *b, size_t limit)
     *b = (struct mgc_buf){.limit = limit < SIZE_MAX / 2 ? limit : SIZE_MAX / 2 - 1};
 }
 
+static void give_back(struct mgc_buf *b)
+{
+    if (b->secret)
+        mgc_wipe(b->data, b->cap);
+    mgc_free(b->data);
+}
+
 void mgc_buf_clear(struct mgc_buf *b)
 {
-    mgc_free(b->data);
+    give_back(b);
     b->data = NULL;
     b->len = b->cap = 0;
 }
@@ -33,9 +40,13 @@ static mgc_code grow(struct mgc_buf *b, size_t need)
     size_t cap = b->cap > 0 ? b->cap : FIRST_CAP;
     while (cap < need)
         cap *= 2; /* need is below SIZE_MAX / 2 + 1, so this can not wrap */
-    char *data = mgc_realloc(b->data, cap);
+    char *data = b->secret ? mgc_malloc(cap) : mgc_realloc(b->data, cap);
     if (data == NULL)
         return MGC_ENOMEM;
+    if (b->secret) {
+        memcpy(data, mgc_buf_text(b), b->len + 1);
+        give_back(b);
+    }
     b->data = data;
     b->cap  = cap;
     return MGC_OK;

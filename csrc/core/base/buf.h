@@ -11,13 +11,15 @@
 
 #include "core/base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct mgc_buf {
-    char  *data;  /* NUL-terminated once not NULL */
-    size_t len;   /* without the NUL */
-    size_t cap;   /* bytes allocated */
-    size_t limit; /* largest len ever accepted, below SIZE_MAX / 2 */
+    bool   secret; /* wiped before memory is given back, growing included */
+    char  *data;   /* NUL-terminated once not NULL */
+    size_t len;    /* without the NUL */
+    size_t cap;    /* bytes allocated */
+    size_t limit;  /* largest len ever accepted, below SIZE_MAX / 2 */
 };
 
 void mgc_buf_init(struct mgc_buf *b, size_t limit);

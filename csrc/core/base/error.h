@@ -20,6 +20,7 @@
     X(ECANCELLED,         "cancelled",          "cancelled", "cancelled")                          \
     X(EDNS,               "dns",                "network",   "the host name could not be resolved") \
     X(ECONNECT,           "connect",            "network",   "no connection could be made")        \
+    X(ETOKEN,             "token_refused",      "auth",      "no token was given")                 \
     X(EPROXY,             "proxy",              "network",   "the proxy refused the connection")   \
     X(ETLS,               "tls",                "network",   "the TLS handshake failed")           \
     X(ETLS_UNTRUSTED,     "tls_untrusted",      "network",   "the server's certificate is signed by no trusted authority") \
@@ -50,11 +51,12 @@ typedef enum mgc_phase {
     MGC_ANSWERED  /* an answer began */
 } mgc_phase;
 
-enum { MGC_MESSAGE_MAX = 256 };
+enum { MGC_MESSAGE_MAX = 256, MGC_WORD_MAX = 48 };
 
 struct mgc_error {
     mgc_code code;
     char     message[MGC_MESSAGE_MAX]; /* one sentence, NUL-terminated */
+    char     word[MGC_WORD_MAX];       /* the peer's own word for it (OAuth's `error`), or "" */
 };
 
 const char *mgc_code_name(mgc_code code);

@@ -12,6 +12,8 @@ void mgc_attempt_init(struct mgc_attempt *a, struct mgc_request *r, const struct
 
 void mgc_attempt_clear(struct mgc_attempt *a)
 {
+    mgc_token_unref(a->token);
+    a->token = NULL;
     mgc_buf_clear(&a->headers);
     mgc_buf_clear(&a->body);
 }

@@ -4,6 +4,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/error.h"
+#include "core/identity/token.h"
 #include "core/origin.h"
 #include "core/wire/request.h"
 
@@ -17,6 +18,7 @@ struct mgc_slot; /* slot.h */
 struct mgc_attempt {
     struct mgc_request      *request;
     const struct mgc_origin *origin;
+    struct mgc_token        *token; /* a reference of ours; NULL: sent without one */
 
     /* what became of it */
     struct mgc_error error; /* code MGC_OK: an answer came, whatever its status */

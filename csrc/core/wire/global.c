@@ -4,8 +4,10 @@
 #include "core/base/mem.h"
 
 #include <curl/curl.h>
+#include <jansson.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { OLDEST = 0x075800 };
@@ -47,11 +49,29 @@ static void *curl_zeroed(size_t n, size_t size)
 
 static CURLcode outcome;
 
+static void wiping_free(void *p)
+{
+    if (p != NULL)
+        mgc_wipe(p, malloc_usable_size(p));
+    free(p);
+}
+
+/* jansson has one allocator for the process: it is changed only where nobody did before. */
+static void wipe_json(void)
+{
+    json_malloc_t give;
+    json_free_t   take;
+    json_get_alloc_funcs(&give, &take);
+    if (give == malloc && take == free)
+        json_set_alloc_funcs(malloc, wiping_free);
+}
+
 static void init_once(void)
 {
     /* a no-op that only counts when the host was first; then its allocator stays */
     outcome = curl_global_init_mem(CURL_GLOBAL_DEFAULT, mgc_malloc, curl_wiping_free,
                                    curl_wiping_realloc, curl_copy, curl_zeroed);
+    wipe_json();
 }
 
 mgc_code mgc_global_init(struct mgc_error *e)

@@ -1,8 +1,9 @@
-/* csrc/core/wire/global.h - libcurl's process-wide part: made once, thread safe, never undone.
+/* csrc/core/wire/global.h - libcurl's and jansson's process-wide part: made once, thread safe, never undone.
  *
  * A host may use libcurl too, so curl_global_cleanup() is never ours to call. When we come
  * first, libcurl's memory goes through mem.h and is wiped before it is given back: its send
- * buffers hold bearer tokens, and a core dump of freed memory should not.
+ * buffers hold bearer tokens, and a core dump of freed memory should not. The same for jansson, which
+ * reads the answers with tokens in them.
  *
  * Needs libcurl 7.88: older ones let OpenSSL write to a socket that was reset, which raises
  * SIGPIPE, and a library has no business with the signals of its host.

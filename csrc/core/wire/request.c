@@ -137,15 +137,16 @@ static struct mgc_request *pack(const struct mgc_request_spec *spec, const struc
                                 const struct standing *s, size_t n)
 {
     /* libcurl would ask for a 100-continue and guess a type: with a body both are taken out */
-    const bool          typed = find(spec, "Content-Type") != NULL;
-    const size_t        extra = spec->body == NULL ? 0 : typed ? 1 : 2;
-    const size_t        nodes = 1 + n + spec->n_headers + extra;
-    const size_t        text  = count_bytes(spec, s, n) + sizeof "Expect:" + sizeof "Content-Type:";
-    struct mgc_request *r     = mgc_malloc(sizeof *r + nodes * sizeof(struct curl_slist) + text +
-                                           url->len + 1 + spec->body_len);
+    const bool   typed = find(spec, "Content-Type") != NULL;
+    const size_t extra = spec->body == NULL ? 0 : typed ? 1 : 2;
+    const size_t nodes = 1 + n + spec->n_headers + extra;
+    const size_t text  = count_bytes(spec, s, n) + sizeof "Expect:" + sizeof "Content-Type:";
+    const size_t size  = sizeof(struct mgc_request) + nodes * sizeof(struct curl_slist) + text +
+                        url->len + 1 + spec->body_len;
+    struct mgc_request *r = mgc_malloc(size);
     if (r == NULL)
         return NULL;
-    *r          = (struct mgc_request){.headers = (struct curl_slist *)(void *)(r + 1)};
+    *r = (struct mgc_request){.headers = (struct curl_slist *)(void *)(r + 1), .size = size};
     *r->headers = (struct curl_slist){.data = NULL, .next = r->headers + 1};
 
     struct writer w = {.node = r->headers + 1, .text = (char *)(r->headers + nodes)};
@@ -221,5 +222,7 @@ mgc_code mgc_request_new(struct mgc_request **out, const struct mgc_request_spec
 
 void mgc_request_free(struct mgc_request *r)
 {
+    if (r != NULL)
+        mgc_wipe(r, r->size);
     mgc_free(r);
 }

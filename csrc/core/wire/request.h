@@ -37,15 +37,17 @@ struct mgc_request_spec {
 enum { MGC_METHOD_MAX = 15, MGC_DEADLINE_MS = 120 * 1000 };
 
 struct mgc_request {
-    char               method[MGC_METHOD_MAX + 1];
-    char               client_request_id[MGC_UUID_LEN + 1]; /* "" when the caller's is longer */
-    bool               idempotent; /* sending it twice does what sending it once does */
-    int64_t            deadline_ms;
-    size_t             max_body;
-    const char        *url;
-    const char        *body; /* NULL: none */
-    size_t             body_len;
-    struct curl_slist *headers; /* first node: Authorization, its text lent by the origin */
+    char        method[MGC_METHOD_MAX + 1];
+    char        client_request_id[MGC_UUID_LEN + 1]; /* "" when the caller's is longer */
+    bool        idempotent; /* sending it twice does what sending it once does */
+    int64_t     deadline_ms;
+    size_t      max_body;
+    const char *url;
+    const char *body; /* NULL: none */
+    size_t      body_len;
+    struct curl_slist
+          *headers; /* first node: Authorization, its text lent by the attempt's token */
+    size_t size;    /* of the whole block */
 };
 
 /* Makes the request, with a fresh client-request-id unless the headers bring one.
@@ -53,6 +55,6 @@ struct mgc_request {
 mgc_code mgc_request_new(struct mgc_request **out, const struct mgc_request_spec *spec,
                          const struct mgc_origin *origin, struct mgc_uuid_pool *ids,
                          struct mgc_error *e) MGC_NODISCARD;
-void     mgc_request_free(struct mgc_request *r); /* NULL is fine */
+void     mgc_request_free(struct mgc_request *r); /* wipes: bodies hold secrets; NULL is fine */
 
 #endif

@@ -137,10 +137,11 @@ static CURLcode set_request(struct mgc_slot *s)
     struct mgc_request *r    = s->attempt->request;
     const bool          head = strcmp(r->method, "HEAD") == 0;
     CURLcode            rc   = CURLE_OK;
-    r->headers->data         = s->attempt->origin->authorization.text;
     SET(FRESH_CONNECT, s->stale ? 1L : 0L);
     SET(URL, r->url);
-    SET(HTTPHEADER, r->headers);
+    if (s->attempt->token != NULL)
+        r->headers->data = s->attempt->token->authorization.text;
+    SET(HTTPHEADER, s->attempt->token != NULL ? r->headers : r->headers->next);
     if (r->body != NULL) {
         SET(POST, 1L);
         SET(POSTFIELDSIZE_LARGE, (curl_off_t)r->body_len);

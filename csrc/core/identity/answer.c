@@ -1,0 +1,82 @@
+/* csrc/core/identity/answer.c - see answer.h. */
+#include "core/identity/answer.h"
+
+#include "core/base/mem.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIFE_MAX_S = 10 * 365 * 24 * 3600, CLOCK_WRONG = 700024 };
+
+void mgc_answer_clear(struct mgc_token_answer *a)
+{
+    mgc_secret_clear(&a->access_token);
+    mgc_secret_clear(&a->refresh_token);
+}
+
+/* Moves a text of the document into a secret: the document's own copy is wiped. */
+static mgc_code take_secret(struct mgc_secret *out, json_t *document, const char *name)
+{
+    json_t *value = json_object_get(document, name);
+    size_t  n     = json_string_length(value);
+    if (n == 0)
+        return MGC_OK;
+    char    *text = (char *)(uintptr_t)json_string_value(value);
+    mgc_code rc   = mgc_secret_set(out, "", text, n);
+    mgc_wipe(text, n);
+    return rc;
+}
+
+/* Managed identity sends its numbers as strings (FACTS 0.17). */
+static int64_t seconds(json_t *document, const char *name)
+{
+    json_t    *value = json_object_get(document, name);
+    json_int_t s     = json_is_string(value) ? strtoll(json_string_value(value), NULL, 10)
+                                             : (json_int_t)json_number_value(value);
+    return s > 0 && s <= LIFE_MAX_S ? s : 0;
+}
+
+static void copy_line(char *out, size_t size, json_t *value)
+{
+    const char *text = json_string_value(value);
+    size_t      n    = text != NULL ? strcspn(text, "\r\n") : 0;
+    snprintf(out, size, "%.*s", (int)(n < size ? n : size - 1), text != NULL ? text : "");
+}
+
+static bool has_code(json_t *document, json_int_t code)
+{
+    json_t *codes = json_object_get(document, "error_codes"), *one;
+    size_t  i;
+    json_array_foreach(codes, i, one) if (json_integer_value(one) == code) return true;
+    return false;
+}
+
+static mgc_code read_document(struct mgc_token_answer *out, json_t *document)
+{
+    copy_line(out->error, sizeof out->error, json_object_get(document, "error"));
+    copy_line(out->text, sizeof out->text, json_object_get(document, "error_description"));
+    out->clock_wrong = has_code(document, CLOCK_WRONG);
+    out->life_s      = seconds(document, "expires_in");
+    out->refresh_s   = seconds(document, "refresh_in");
+    mgc_code rc      = take_secret(&out->access_token, document, "access_token");
+    if (rc == MGC_OK)
+        rc = take_secret(&out->refresh_token, document, "refresh_token");
+    if (rc == MGC_OK && out->access_token.text == NULL && out->error[0] == '\0')
+        rc = MGC_EANSWER;
+    return rc;
+}
+
+mgc_code mgc_answer_read(struct mgc_token_answer *out, const char *json, size_t n)
+{
+    struct mgc_token_answer a        = {0};
+    json_t                 *document = json_loadb(json, n, JSON_REJECT_DUPLICATES, NULL);
+    mgc_code                rc       = document != NULL ? read_document(&a, document) : MGC_EANSWER;
+    json_decref(document);
+    if (rc != MGC_OK)
+        mgc_answer_clear(&a);
+    else
+        *out = a;
+    return rc;
+}

@@ -1,0 +1,109 @@
+/* csrc/lua/lmg_credential.c - the msgraph.core.Credential userdata over struct mgc_credential. */
+#include "core/identity/credential.h"
+#include "lua/lmg.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LMG_CREDENTIAL "msgraph.core.Credential"
+
+struct lmg_credential {
+    struct mgc_credential *core; /* NULL when closed or not yet open */
+};
+
+struct mgc_credential *lmg_check_credential(lua_State *L, int arg)
+{
+    struct lmg_credential *h = luaL_checkudata(L, arg, LMG_CREDENTIAL);
+    luaL_argcheck(L, h->core != NULL, arg, "credential is closed");
+    return h->core;
+}
+
+/* credential:close() */
+static int credential_close(lua_State *L)
+{
+    struct lmg_credential *h    = luaL_checkudata(L, 1, LMG_CREDENTIAL);
+    struct mgc_credential *core = h->core;
+    h->core                     = NULL; /* first: closing twice is harmless */
+    mgc_credential_unref(core);
+    return 0;
+}
+
+/* credential:give(token, seconds or nil) -> true | nil, failure */
+static int credential_give(lua_State *L)
+{
+    struct mgc_credential *c = lmg_check_credential(L, 1);
+    size_t                 n;
+    const char            *token = luaL_checklstring(L, 2, &n);
+    lua_Number             life  = luaL_optnumber(L, 3, 0);
+    luaL_argcheck(L, life >= 0 && life < LMG_SECONDS_MAX, 3, "must be seconds, up to 30 days");
+    struct mgc_error e;
+    if (mgc_credential_give(c, token, n, (int64_t)ceil((double)life * 1000), &e) != MGC_OK)
+        return lmg_fail(L, &e);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+struct args {
+    struct mgc_credential_options o;
+    const char                   *token, *grant;
+    size_t                        token_len;
+    int                           rs256;
+};
+
+static const struct lmg_field fields[] = {
+    {"token", LMG_TEXT, false, offsetof(struct args, token), offsetof(struct args, token_len)},
+    {"grant", LMG_TEXT, false, offsetof(struct args, grant), LMG_NO_LENGTH},
+    {"authority", LMG_TEXT, false, offsetof(struct args, o.authority), LMG_NO_LENGTH},
+    {"tenant_id", LMG_TEXT, false, offsetof(struct args, o.tenant), LMG_NO_LENGTH},
+    {"client_id", LMG_TEXT, false, offsetof(struct args, o.client_id), LMG_NO_LENGTH},
+    {"scope", LMG_TEXT, false, offsetof(struct args, o.scope), LMG_NO_LENGTH},
+    {"client_secret", LMG_TEXT, false, offsetof(struct args, o.client_secret), LMG_NO_LENGTH},
+    {"certificate", LMG_TEXT, false, offsetof(struct args, o.certificate), LMG_NO_LENGTH},
+    {"password", LMG_TEXT, false, offsetof(struct args, o.password), LMG_NO_LENGTH},
+    {"rs256", LMG_BOOLEAN, false, offsetof(struct args, rs256), 0},
+    {"assertion_file", LMG_TEXT, false, offsetof(struct args, o.assertion_file), LMG_NO_LENGTH},
+    {"refresh_token", LMG_TEXT, false, offsetof(struct args, o.refresh_token), LMG_NO_LENGTH},
+    {"assertion", LMG_TEXT, false, offsetof(struct args, o.assertion), LMG_NO_LENGTH},
+    {"ca_file", LMG_TEXT, false, offsetof(struct args, o.ca_file), LMG_NO_LENGTH},
+};
+
+static mgc_grant grant_of(lua_State *L, const char *name)
+{
+    static const struct {
+        const char *name;
+        mgc_grant   grant;
+    } grants[] = {{"client_credentials", MGC_CLIENT_CREDENTIALS},
+                  {"refresh_token", MGC_REFRESH},
+                  {"on_behalf_of", MGC_ON_BEHALF_OF}};
+    for (size_t i = 0; name != NULL && i < sizeof grants / sizeof grants[0]; i++)
+        if (strcmp(name, grants[i].name) == 0)
+            return grants[i].grant;
+    luaL_argerror(L, 1, "grant must be client_credentials, refresh_token or on_behalf_of");
+    return MGC_GIVEN;
+}
+
+/* core.credential(opts) -> Credential | nil, failure */
+int lmg_credential(lua_State *L)
+{
+    struct args a = {0};
+    lmg_read(L, 1, fields, sizeof fields / sizeof fields[0], &a);
+    a.o.rs256 = a.rs256 > 0;
+    if (a.token == NULL)
+        a.o.grant = grant_of(L, a.grant);
+
+    struct lmg_credential *h = lua_newuserdatauv(L, sizeof *h, 0);
+    h->core                  = NULL;
+    luaL_setmetatable(L, LMG_CREDENTIAL);
+
+    struct mgc_error e;
+    mgc_code         rc = a.token != NULL ? mgc_credential_given(&h->core, a.token, a.token_len, &e)
+                                          : mgc_credential_new(&h->core, &a.o, &e);
+    return rc == MGC_OK ? 1 : lmg_fail(L, &e);
+}
+
+void lmg_credential_register(lua_State *L)
+{
+    static const luaL_Reg methods[] = {
+        {"give", credential_give}, {"close", credential_close}, {NULL, NULL}};
+    lmg_new_type(L, LMG_CREDENTIAL, methods, credential_close);
+}
