@@ -47,6 +47,8 @@ static void free_all(struct mgc_exchanges *list)
     struct mgc_exchange *x;
     while ((x = TAILQ_FIRST(list)) != NULL) {
         TAILQ_REMOVE(list, x, link);
+        if (x->fetch_for != NULL) /* another transport may fetch for it */
+            mgc_credential_abandon(x->fetch_for, MGC_ECANCELLED);
         mgc_exchange_free(x);
     }
 }

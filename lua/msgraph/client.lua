@@ -3,6 +3,7 @@
 --
 -- Inside a task a request yields, outside it waits; same call, same result. The token goes to the
 -- client's endpoint and nowhere else: the core refuses other URLs and follows no redirect.
+local auth = require "msgraph.auth"
 local config = require "msgraph.config"
 local core = require "msgraph.core"
 local devices = require "msgraph.devices"
@@ -117,14 +118,24 @@ end
 ---@return msgraph.core.Response?
 ---@return msgraph.Error?
 function Client:exchange(request)
+  local err = self.renew and self.renew()
+  if err then return nil, err end
   local raw, failure
   if self.closed then
     failure = { kind = "invalid", code = "closed", message = "the client is closed", phase = "not_sent" }
   else
     raw, failure = loop.exchange(self.origin, request, self)
   end
-  if raw then return raw end
-  return nil, errors.from_failure(failure, request)
+  if not raw then return nil, errors.from_failure(failure, request) end
+  if raw.status ~= 401 or not self.renew then return raw end
+  return self:exchange_again(request) or raw
+end
+
+-- A token that a callback gave was refused, so nothing was done: one new token, one more attempt.
+---@package
+function Client:exchange_again(request)
+  if self.closed or self.renew(true) then return nil end
+  return loop.exchange(self.origin, request, self)
 end
 
 --- Sends a request: its body, or the Error.
@@ -251,9 +262,12 @@ host.install(Client)
 function M.connect(opts)
   local settings, err = config.resolve(opts)
   if not settings then return nil, err end
+  local credential, renew = auth.open(settings.auth, settings.identity)
+  if not credential then return nil, errors.from_failure(renew) end
+  settings.credential = credential
   local origin, failure = core.origin(settings)
   if not origin then return nil, errors.from_failure(failure) end
-  local client = setmetatable({ origin = origin, endpoint = settings.endpoint }, Client)
+  local client = setmetatable({ origin = origin, renew = renew, endpoint = settings.endpoint }, Client)
   local ok
   ok, failure = loop.open(client)
   if not ok then return nil, errors.from_failure(failure) end

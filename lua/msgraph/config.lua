@@ -17,10 +17,22 @@ M.CLOUDS = {
   bleu = "https://graph.svc.sovcloud.fr",
   delos = "https://graph.svc.sovcloud.de",
 }
+--- Cloud to sign-in authority (FACTS 6.5).
+M.AUTHORITIES = {
+  global = "https://login.microsoftonline.com",
+  usgov = "https://login.microsoftonline.us",
+  dod = "https://login.microsoftonline.us",
+  china = "https://login.chinacloudapi.cn",
+  bleu = "https://login.sovcloud-identity.fr",
+  delos = "https://login.sovcloud-identity.de",
+}
 local CLOUD_NAMES = "global, usgov, dod, china, bleu, delos"
 
 ---@class msgraph.ConnectOpts
----@field auth? msgraph.Credential       default: MSGRAPH_ACCESS_TOKEN
+---@field auth? msgraph.Credential       default: from the environment, MSGRAPH_ACCESS_TOKEN or AZURE_CLIENT_...
+---@field tenant_id? string              id or domain to sign in at; AZURE_TENANT_ID
+---@field client_id? string              the app registration's; AZURE_CLIENT_ID
+---@field authority? string              instead of the cloud's sign-in host; AZURE_AUTHORITY_HOST
 ---@field cloud? string                  "global" (default), "usgov", "dod", "china", "bleu", "delos"; MSGRAPH_CLOUD
 ---@field endpoint? string               "https://host[:port]" instead of the cloud's; MSGRAPH_ENDPOINT
 ---@field ca_file? string                PEM bundle of trusted authorities instead of the system's; MSGRAPH_CA_FILE
@@ -30,7 +42,7 @@ local CLOUD_NAMES = "global, usgov, dod, china, bleu, delos"
 ---@field stall_timeout? number          seconds without a byte once an answer has begun, default 20
 ---@field max_body? integer              bytes of an answer accepted, default 64 MiB
 local CONNECT = {
-  auth = "table", cloud = "string", endpoint = "string", ca_file = "string", http_version = "string",
+  auth = "table", tenant_id = "string", client_id = "string", authority = "string", cloud = "string", endpoint = "string", ca_file = "string", http_version = "string",
   connect_timeout = "number", first_byte_timeout = "number", stall_timeout = "number", max_body = "number",
 }
 
@@ -92,32 +104,81 @@ local function read_env(getenv, name)
   return value ~= "" and value or nil
 end
 
-local function find_credential(opts, getenv)
-  if opts.auth then return opts.auth end
-  local token = read_env(getenv, "MSGRAPH_ACCESS_TOKEN")
-  if not token then
-    return nil, errors.new { kind = "auth", code = "no_token", message = "there is no access token" }
+-- What the environment can sign in with, in this order: the variables each needs, and the credential.
+local SOURCES = {
+  { { "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET" }, function(value)
+    return auth.client_secret { client_secret = value "AZURE_CLIENT_SECRET" }
+  end },
+  { { "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_CERTIFICATE_PATH" }, function(value)
+    return auth.certificate {
+      certificate = value "AZURE_CLIENT_CERTIFICATE_PATH", password = value "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    }
+  end },
+  { { "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE" }, function(value)
+    return auth.workload_identity { assertion_file = value "AZURE_FEDERATED_TOKEN_FILE" }
+  end },
+}
+
+local function first_missing(names, value)
+  for _, name in ipairs(names) do
+    if not value(name) then return name end
   end
-  local credential, reason = auth.from_token(token)
-  if not credential then return nil, environment_error("MSGRAPH_ACCESS_TOKEN", reason) end
-  return credential
 end
 
-local function find_endpoint(opts, getenv)
-  if opts.endpoint then return opts.endpoint end
-  local from_env = not opts.cloud and read_env(getenv, "MSGRAPH_ENDPOINT")
-  if from_env then return from_env end
+-- Names what each way lacks, so that one can see which was nearly there.
+local function no_credential(value)
+  local lacks = { "MSGRAPH_ACCESS_TOKEN is not set" }
+  for _, source in ipairs(SOURCES) do
+    local names = source[1]
+    lacks[#lacks + 1] = ("%s lacks %s"):format(names[#names], first_missing(names, value))
+  end
+  return errors.new {
+    kind = "auth", code = "no_token",
+    message = ("there is nothing to sign in with (%s)"):format(table.concat(lacks, "; ")),
+  }
+end
+
+local function find_credential(opts, getenv)
+  if opts.auth then return opts.auth end
+  local function value(name)
+    if name == "AZURE_TENANT_ID" and opts.tenant_id then return opts.tenant_id end
+    if name == "AZURE_CLIENT_ID" and opts.client_id then return opts.client_id end
+    return read_env(getenv, name)
+  end
+  local token = value "MSGRAPH_ACCESS_TOKEN"
+  if token then
+    local credential, reason = auth.from_token(token)
+    if not credential then return nil, environment_error("MSGRAPH_ACCESS_TOKEN", reason) end
+    return credential
+  end
+  for _, source in ipairs(SOURCES) do
+    if not first_missing(source[1], value) then return source[2](value) end
+  end
+  return nil, no_credential(value)
+end
+
+local function find_cloud(opts, getenv)
   local cloud = opts.cloud or read_env(getenv, "MSGRAPH_CLOUD") or "global"
-  local endpoint = M.CLOUDS[cloud]
-  if endpoint then return endpoint end
+  if M.CLOUDS[cloud] then return cloud end
   return nil, environment_error("MSGRAPH_CLOUD", ("no cloud '%s'; there are %s"):format(cloud, CLOUD_NAMES))
+end
+
+local function find_endpoint(opts, getenv, cloud)
+  return opts.endpoint or not opts.cloud and read_env(getenv, "MSGRAPH_ENDPOINT") or M.CLOUDS[cloud]
+end
+
+-- A trailing slash is the custom of AZURE_AUTHORITY_HOST.
+local function find_authority(opts, getenv, cloud)
+  local from_env = not opts.cloud and read_env(getenv, "AZURE_AUTHORITY_HOST")
+  return opts.authority or from_env or M.AUTHORITIES[cloud]
 end
 
 --- Options and environment to what the core's origin takes.
 ---@param opts? msgraph.ConnectOpts
 ---@param getenv? fun(name: string): string? default os.getenv
----@return msgraph.core.OriginOpts? raises for a wrong option
----@return msgraph.Error? for a missing token or a wrong environment
+---@return table? settings for core.origin, with `auth` and `identity` (see msgraph.auth) instead of its credential;
+--- raises for a wrong option
+---@return msgraph.Error? for a missing credential or a wrong environment
 function M.resolve(opts, getenv)
   opts, getenv = opts or {}, getenv or os.getenv
   M.check(opts, CONNECT, "connect", 4)
@@ -127,15 +188,20 @@ function M.resolve(opts, getenv)
   if opts.cloud and not M.CLOUDS[opts.cloud] then
     error(("connect: no cloud '%s'; there are %s"):format(opts.cloud, CLOUD_NAMES), 3)
   end
-  local endpoint, err = find_endpoint(opts, getenv)
-  if not endpoint then return nil, err end
+  local cloud, err = find_cloud(opts, getenv)
+  if not cloud then return nil, err end
   local credential
   credential, err = find_credential(opts, getenv)
   if not credential then return nil, err end
+  local ca_file = opts.ca_file or read_env(getenv, "MSGRAPH_CA_FILE")
   return {
-    endpoint = endpoint, token = auth.reveal(credential),
-    ca_file = opts.ca_file or read_env(getenv, "MSGRAPH_CA_FILE"),
-    http_version = opts.http_version, connect_timeout = opts.connect_timeout,
+    endpoint = find_endpoint(opts, getenv, cloud), auth = credential,
+    identity = {
+      tenant_id = opts.tenant_id or read_env(getenv, "AZURE_TENANT_ID"),
+      client_id = opts.client_id or read_env(getenv, "AZURE_CLIENT_ID"),
+      authority = find_authority(opts, getenv, cloud), scope = M.CLOUDS[cloud] .. "/.default", ca_file = ca_file,
+    },
+    ca_file = ca_file, http_version = opts.http_version, connect_timeout = opts.connect_timeout,
     first_byte_timeout = opts.first_byte_timeout, stall_timeout = opts.stall_timeout, max_body = opts.max_body,
   }
 end

@@ -24,8 +24,12 @@ local M = {
   array = json.array,
   --- Makes a client: see msgraph.ConnectOpts.
   connect = client.connect,
-  --- Credentials: `graph.auth.token "eyJ..."`.
-  auth = { token = auth.token },
+  --- Credentials: see docs/auth.md.
+  auth = {
+    token = auth.token, client_secret = auth.client_secret, certificate = auth.certificate,
+    workload_identity = auth.workload_identity, refresh_token = auth.refresh_token,
+    on_behalf_of = auth.on_behalf_of, callback = auth.callback,
+  },
   run = task.run,
   spawn = task.spawn,
   map = task.map,
