@@ -1,7 +1,8 @@
 /* csrc/sim/sim_module.c - luaopen_msgraph_sim_server: the server as a Lua userdata.
  *
- * Meant for lua/msgraph/sim/init.lua alone. The handle exists, closed, before the server does;
- * stop, <close> and the collector are one function. After a fork the child may only drop it.
+ * Meant for lua/msgraph/sim alone; the tenant's own Lua state takes its cryptography from here.
+ * The handle exists, closed, before the server does; stop, <close> and the collector are one
+ * function. After a fork the child may only drop it.
  */
 #include <lauxlib.h>
 #include <lua.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sim/sim_jws.h"
 #include "sim/sim_server.h"
 #include "sim/sim_tenant.h"
 
@@ -141,6 +143,53 @@ static int module_sleep(lua_State *L)
     return 0;
 }
 
+/* server.verify(pem, "PS256" | "RS256", data, signature) -> boolean */
+static int module_verify(lua_State *L)
+{
+    static const char *const algs[]  = {"PS256", "RS256", NULL};
+    size_t                   pem_len = 0, data_len = 0, signature_len = 0;
+    const char              *pem       = luaL_checklstring(L, 1, &pem_len);
+    enum sim_jws_alg         alg       = (enum sim_jws_alg)luaL_checkoption(L, 2, NULL, algs);
+    const char              *data      = luaL_checklstring(L, 3, &data_len);
+    const char              *signature = luaL_checklstring(L, 4, &signature_len);
+    lua_pushboolean(L, sim_jws_verify(pem, pem_len, alg, data, data_len, signature, signature_len));
+    return 1;
+}
+
+/* server.certificate(pem) -> { sha256 = bytes, sha1 = bytes, not_before =, not_after = } | nil */
+static int module_certificate(lua_State *L)
+{
+    struct sim_certificate_facts facts;
+    size_t                       len = 0;
+    const char                  *pem = luaL_checklstring(L, 1, &len);
+    if (!sim_jws_read_certificate(pem, len, &facts)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_createtable(L, 0, 4);
+    lua_pushlstring(L, (const char *)facts.sha256, sizeof facts.sha256);
+    lua_setfield(L, -2, "sha256");
+    lua_pushlstring(L, (const char *)facts.sha1, sizeof facts.sha1);
+    lua_setfield(L, -2, "sha1");
+    lua_pushinteger(L, facts.not_before);
+    lua_setfield(L, -2, "not_before");
+    lua_pushinteger(L, facts.not_after);
+    lua_setfield(L, -2, "not_after");
+    return 1;
+}
+
+/* server.sha256(bytes) -> bytes */
+static int module_sha256(lua_State *L)
+{
+    unsigned char digest[32];
+    size_t        len  = 0;
+    const char   *data = luaL_checklstring(L, 1, &len);
+    if (!sim_jws_sha256(data, len, digest))
+        return luaL_error(L, "SHA-256 is not to be had");
+    lua_pushlstring(L, (const char *)digest, sizeof digest);
+    return 1;
+}
+
 static void make_metatables(lua_State *L)
 {
     static const luaL_Reg methods[] = {
@@ -167,9 +216,9 @@ __attribute__((visibility("default"))) int luaopen_msgraph_sim_server(lua_State 
 int luaopen_msgraph_sim_server(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"start", server_start},
-        {"sleep", module_sleep},
-        {NULL, NULL},
+        {"start", server_start},   {"sleep", module_sleep},
+        {"verify", module_verify}, {"certificate", module_certificate},
+        {"sha256", module_sha256}, {NULL, NULL},
     };
     make_metatables(L);
     luaL_newlib(L, functions);

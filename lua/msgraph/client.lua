@@ -18,6 +18,8 @@ local M = {}
 ---@class msgraph.Client
 ---@field endpoint string "https://graph.microsoft.com"
 ---@field package origin msgraph.core.Origin
+---@field package login? string the sign-in host, where it is another than the endpoint's
+---@field package renew? fun(refused?: integer): msgraph.core.Failure?, integer see msgraph.Opened
 local Client = { __name = "msgraph.Client" }
 Client.__index = Client
 
@@ -112,30 +114,38 @@ end
 
 -- ---- sending ------------------------------------------------------------------------------------
 
+local CLOSED = { kind = "invalid", code = "closed", message = "the client is closed", phase = "not_sent" }
+
+-- Sends a request once and waits for its answer.
+local function attempt(self, request)
+  if self.closed then return nil, CLOSED end
+  return loop.exchange(self.origin, request, self)
+end
+
+-- The same with a token that a callback gives. One that is refused was not acted on, whatever the
+-- method: one new token, one more attempt. (For all other credentials the core does that.)
+local function attempt_renewed(self, request)
+  if self.closed then return nil, CLOSED end
+  local failure, serial = self.renew()
+  if failure then return nil, failure end
+  local raw
+  raw, failure = attempt(self, request)
+  if not raw or raw.status ~= 401 then return raw, failure end
+  failure = self.renew(serial)
+  if failure then return nil, failure end
+  return attempt(self, request)
+end
+
 --- Sends a request and waits for its answer.
 ---@package
 ---@param request msgraph.core.Request
 ---@return msgraph.core.Response?
 ---@return msgraph.Error?
 function Client:exchange(request)
-  local err = self.renew and self.renew()
-  if err then return nil, err end
-  local raw, failure
-  if self.closed then
-    failure = { kind = "invalid", code = "closed", message = "the client is closed", phase = "not_sent" }
-  else
-    raw, failure = loop.exchange(self.origin, request, self)
-  end
-  if not raw then return nil, errors.from_failure(failure, request) end
-  if raw.status ~= 401 or not self.renew then return raw end
-  return self:exchange_again(request) or raw
-end
-
--- A token that a callback gave was refused, so nothing was done: one new token, one more attempt.
----@package
-function Client:exchange_again(request)
-  if self.closed or self.renew(true) then return nil end
-  return loop.exchange(self.origin, request, self)
+  local send_it = self.renew and attempt_renewed or attempt
+  local raw, failure = send_it(self, request)
+  if not raw then return nil, errors.from_failure(failure, request, self.login) end
+  return raw
 end
 
 --- Sends a request: its body, or the Error.
@@ -238,8 +248,8 @@ Client.remove_all_devices = devices.remove_all_devices
 
 -- ---- life ---------------------------------------------------------------------------------------
 
---- Forgets the token; requests under way end as cancelled. Twice is as good as once. A client that
---- is left to the collector ends as well, at the loop's next rest.
+--- Requests under way end as cancelled; the token is forgotten with the credential. Twice is as good
+--- as once. A client that is left to the collector ends as well, at the loop's next rest.
 function Client:close()
   if self.closed then return end
   self.closed = true
@@ -262,12 +272,16 @@ host.install(Client)
 function M.connect(opts)
   local settings, err = config.resolve(opts)
   if not settings then return nil, err end
-  local credential, renew = auth.open(settings.auth, settings.identity)
-  if not credential then return nil, errors.from_failure(renew) end
-  settings.credential = credential
+  local opened
+  opened, err = auth.open(settings.auth, settings.identity)
+  if not opened then return nil, err end
+  settings.credential = opened.core
   local origin, failure = core.origin(settings)
   if not origin then return nil, errors.from_failure(failure) end
-  local client = setmetatable({ origin = origin, renew = renew, endpoint = settings.endpoint }, Client)
+  local login = opened.login ~= settings.endpoint:match("^%a+://([^/:]+)") and opened.login or nil
+  local client = setmetatable({
+    origin = origin, endpoint = settings.endpoint, login = login, renew = opened.renew,
+  }, Client)
   local ok
   ok, failure = loop.open(client)
   if not ok then return nil, errors.from_failure(failure) end

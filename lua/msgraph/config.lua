@@ -29,7 +29,7 @@ M.AUTHORITIES = {
 local CLOUD_NAMES = "global, usgov, dod, china, bleu, delos"
 
 ---@class msgraph.ConnectOpts
----@field auth? msgraph.Credential       default: from the environment, MSGRAPH_ACCESS_TOKEN or AZURE_CLIENT_...
+---@field auth? msgraph.Credential       default: from the environment, see docs/auth.md
 ---@field tenant_id? string              id or domain to sign in at; AZURE_TENANT_ID
 ---@field client_id? string              the app registration's; AZURE_CLIENT_ID
 ---@field authority? string              instead of the cloud's sign-in host; AZURE_AUTHORITY_HOST
@@ -42,8 +42,9 @@ local CLOUD_NAMES = "global, usgov, dod, china, bleu, delos"
 ---@field stall_timeout? number          seconds without a byte once an answer has begun, default 20
 ---@field max_body? integer              bytes of an answer accepted, default 64 MiB
 local CONNECT = {
-  auth = "table", tenant_id = "string", client_id = "string", authority = "string", cloud = "string", endpoint = "string", ca_file = "string", http_version = "string",
-  connect_timeout = "number", first_byte_timeout = "number", stall_timeout = "number", max_body = "number",
+  auth = "table", tenant_id = "string", client_id = "string", authority = "string", cloud = "string",
+  endpoint = "string", ca_file = "string", http_version = "string", connect_timeout = "number",
+  first_byte_timeout = "number", stall_timeout = "number", max_body = "number",
 }
 
 -- Edits between two words (Levenshtein), to name what was probably meant.
@@ -104,38 +105,45 @@ local function read_env(getenv, name)
   return value ~= "" and value or nil
 end
 
--- What the environment can sign in with, in this order: the variables each needs, and the credential.
+-- What the environment can sign in with, in this order: kind of credential, its options' variables, and
+-- those it may have.
 local SOURCES = {
-  { { "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET" }, function(value)
-    return auth.client_secret { client_secret = value "AZURE_CLIENT_SECRET" }
-  end },
-  { { "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_CERTIFICATE_PATH" }, function(value)
-    return auth.certificate {
-      certificate = value "AZURE_CLIENT_CERTIFICATE_PATH", password = value "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-    }
-  end },
-  { { "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE" }, function(value)
-    return auth.workload_identity { assertion_file = value "AZURE_FEDERATED_TOKEN_FILE" }
-  end },
+  { "client_secret", { client_secret = "AZURE_CLIENT_SECRET" } },
+  { "certificate", { certificate = "AZURE_CLIENT_CERTIFICATE_PATH" },
+    { password = "AZURE_CLIENT_CERTIFICATE_PASSWORD" } },
+  { "workload_identity", { assertion_file = "AZURE_FEDERATED_TOKEN_FILE" } },
 }
 
-local function first_missing(names, value)
-  for _, name in ipairs(names) do
-    if not value(name) then return name end
+-- The variables a way to sign in lacks.
+local function lacks(source, value)
+  local missing = {}
+  for _, name in ipairs { "AZURE_TENANT_ID", "AZURE_CLIENT_ID", (select(2, next(source[2]))) } do
+    if not value(name) then missing[#missing + 1] = name end
   end
+  return missing
 end
 
 -- Names what each way lacks, so that one can see which was nearly there.
 local function no_credential(value)
-  local lacks = { "MSGRAPH_ACCESS_TOKEN is not set" }
+  local ways = { "token lacks MSGRAPH_ACCESS_TOKEN" }
   for _, source in ipairs(SOURCES) do
-    local names = source[1]
-    lacks[#lacks + 1] = ("%s lacks %s"):format(names[#names], first_missing(names, value))
+    ways[#ways + 1] = ("%s lacks %s"):format(source[1], table.concat(lacks(source, value), ", "))
   end
   return errors.new {
     kind = "auth", code = "no_token",
-    message = ("there is nothing to sign in with (%s)"):format(table.concat(lacks, "; ")),
+    message = ("there is nothing to sign in with (%s)"):format(table.concat(ways, "; ")),
   }
+end
+
+local function make(source, value)
+  local opts = {}
+  for _, variables in ipairs { source[2], source[3] or {} } do
+    for option, name in pairs(variables) do opts[option] = value(name) end
+  end
+  local credential, problem = auth.make(source[1], opts)
+  if credential then return credential end
+  local option = problem:match("option '([%w_]+)'")
+  return nil, environment_error(source[2][option] or source[3][option], (problem:gsub("^option '[%w_]+' ", "it ")))
 end
 
 local function find_credential(opts, getenv)
@@ -152,13 +160,22 @@ local function find_credential(opts, getenv)
     return credential
   end
   for _, source in ipairs(SOURCES) do
-    if not first_missing(source[1], value) then return source[2](value) end
+    if #lacks(source, value) == 0 then return make(source, value) end
   end
   return nil, no_credential(value)
 end
 
+-- An endpoint that is a cloud's own says which cloud it is.
+local function cloud_of(endpoint)
+  local wanted = endpoint and endpoint:lower():gsub("/$", "")
+  for cloud, own in pairs(M.CLOUDS) do
+    if wanted == own then return cloud end
+  end
+end
+
 local function find_cloud(opts, getenv)
-  local cloud = opts.cloud or read_env(getenv, "MSGRAPH_CLOUD") or "global"
+  local cloud = opts.cloud or cloud_of(opts.endpoint) or read_env(getenv, "MSGRAPH_CLOUD")
+    or cloud_of(read_env(getenv, "MSGRAPH_ENDPOINT")) or "global"
   if M.CLOUDS[cloud] then return cloud end
   return nil, environment_error("MSGRAPH_CLOUD", ("no cloud '%s'; there are %s"):format(cloud, CLOUD_NAMES))
 end
@@ -167,9 +184,10 @@ local function find_endpoint(opts, getenv, cloud)
   return opts.endpoint or not opts.cloud and read_env(getenv, "MSGRAPH_ENDPOINT") or M.CLOUDS[cloud]
 end
 
--- A trailing slash is the custom of AZURE_AUTHORITY_HOST.
+-- AZURE_AUTHORITY_HOST may be a bare host, and often ends in a slash.
 local function find_authority(opts, getenv, cloud)
-  local from_env = not opts.cloud and read_env(getenv, "AZURE_AUTHORITY_HOST")
+  local host = not opts.cloud and read_env(getenv, "AZURE_AUTHORITY_HOST")
+  local from_env = host and ((host:find("://", 1, true) and "" or "https://") .. host):gsub("/$", "")
   return opts.authority or from_env or M.AUTHORITIES[cloud]
 end
 

@@ -4,6 +4,7 @@
 -- Three sources become one shape: an answer Graph refused with, a failure of the transport, and
 -- what this library finds by itself. docs/errors.md lists every kind and code; a spec compares the
 -- page with the tables here. Foreign text is cut, kept on one line, and cleaned of tokens.
+local aadsts = require "msgraph.aadsts"
 local json = require "msgraph.json"
 
 local M = {}
@@ -11,7 +12,7 @@ local M = {}
 ---@class msgraph.Error
 ---@field kind string "auth" "forbidden" "not_found" "conflict" "throttled" "invalid" "server" "network"
 ---  "timeout" "cancelled" "ambiguous" "protocol": branch on this
----@field code string Graph's most specific code, or one of docs/errors.md's
+---@field code string Graph's most specific code, the sign-in's word, or one of docs/errors.md's
 ---@field reason? string "scope_missing" "role_missing" "licence_missing", where the answer tells
 ---@field message string one line, for people: never branch on it
 ---@field status? integer HTTP status, when an answer began
@@ -66,10 +67,26 @@ M.HINTS = {
   redirect = "redirects are never followed, so that the token goes nowhere else: check the endpoint",
   proxy_auth = "a proxy wants a name and password: set them in HTTPS_PROXY",
   -- ours
-  no_token = "set MSGRAPH_ACCESS_TOKEN, or pass auth = graph.auth.token \"...\" to graph.connect",
+  no_token = "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (docs/auth.md has the other ways), or "
+    .. "MSGRAPH_ACCESS_TOKEN, or pass auth = graph.auth.token \"...\" to graph.connect",
+  callback = "mend the function that was given to graph.auth.callback, or what it asks",
   closed = "connect a new client",
   bad_environment = "correct or unset the environment variable",
+  -- the sign-in's: OAuth's words (RFC 6749 5.2, RFC 8707, and what Entra adds)
+  invalid_client = "the app could not prove who it is: check its secret or certificate, and client_id",
+  invalid_grant = "what was to be exchanged for a token is no longer good: sign in again",
+  unauthorized_client = "the app may not do this, or is not known here: check client_id, tenant_id and the cloud",
+  invalid_scope = "the scope asked for is not to be had: check the cloud, whose Graph it names",
+  invalid_resource = "the tenant does not know this Graph: check tenant_id and the cloud",
+  invalid_request = "the sign-in service does not understand: check tenant_id, client_id and the authority",
+  unsupported_grant_type = "the sign-in service does not know this way to sign in: check the authority",
+  access_denied = "the user or an administrator said no: ask them",
+  interaction_required = "the user has to sign in interactively: a policy or a second factor stands in between",
+  temporarily_unavailable = "the sign-in service is busy: try again later",
+  server_error = "a fault of the sign-in service: try again later",
   -- the transport's
+  token_refused = "no token could be had: if the sign-in service failed (HTTP 429 or 5xx), try again later; if a given "
+    .. "token expired, get a new one; else check the authority, tenant_id and client_id",
   dns = "the host name does not resolve: check the endpoint (MSGRAPH_ENDPOINT, cloud) and this machine's DNS",
   connect = "nothing accepts connections there: check the endpoint and its port, the firewall, and HTTPS_PROXY",
   proxy = "the proxy (HTTPS_PROXY) did not let the connection through: check its address, name and password, or "
@@ -322,17 +339,40 @@ local function path_of(target)
   return (target:gsub("[?#].*$", ""))
 end
 
+-- The sign-in said no: its word becomes the code. Entra appends ids and a time to its sentence.
+local function refused_sign_in(err, word)
+  err.code = word and text_or_nil(word) or err.code
+  err.message = err.message:gsub("%s*Trace ID:?.*$", "")
+  err.hint = aadsts.hint(err.message) or M.HINTS[err.code] or M.HINTS.token_refused
+end
+
+-- The sign-in host could not be reached or used: all that tells is that the message names it.
+local function failed_sign_in(err)
+  err.message = "the sign-in failed: " .. err.message
+  err.hint = "this is about the sign-in host, not Graph's (authority, AZURE_AUTHORITY_HOST): "
+    .. (M.HINTS[err.code] or M.HINTS[err.kind])
+end
+
+local UNREACHED = { network = true, timeout = true, protocol = true }
+
 --- From a failure of the transport.
 ---@param failure msgraph.core.Failure
 ---@param request? msgraph.core.Request
+---@param login? string the sign-in host, where it is another than Graph's
 ---@return msgraph.Error
-function M.from_failure(failure, request)
-  return M.new {
+function M.from_failure(failure, request, login)
+  local err = {
     kind = failure.kind, code = failure.code, message = one_line(failure.message or failure.code),
     status = failure.status, request_id = id_or_nil(failure.request_id),
     client_request_id = failure.client_request_id,
     phase = failure.phase, method = request and request.method, path = request and path_of(request.target),
   }
+  if failure.code == "token_refused" then
+    refused_sign_in(err, failure.word)
+  elseif login and UNREACHED[err.kind] and err.message:find(login, 1, true) then
+    failed_sign_in(err)
+  end
+  return M.new(err)
 end
 
 -- What every Error about an answer says.

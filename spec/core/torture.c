@@ -21,17 +21,19 @@ struct scenario {
     bool        fails;  /* when it has all its memory, too */
     bool        rich;   /* with headers and a body */
     bool        cancel;
+    bool        signs_in; /* with a secret, so that a token is fetched first */
 };
 
 static const struct scenario scenarios[] = {
-    {"a POST", "POST", "/status/204", 204, false, false, false},
-    {"a page", "GET", "/json", 200, false, false, false},
-    {"a PATCH with a body", "PATCH", "/json", 200, false, true, false},
-    {"a large body", "GET", "/large/300000", 200, false, false, false},
-    {"a reset", "POST", "/reset", 0, true, false, false},
-    {"a cut body", "GET", "/cut", 200, true, false, false},
-    {"a deadline", "GET", "/silent", 0, true, false, false},
-    {"a cancel", "POST", "/silent", 0, true, false, true},
+    {"a POST", "POST", "/status/204", 204, false, false, false, false},
+    {"a page", "GET", "/json", 200, false, false, false, false},
+    {"a PATCH with a body", "PATCH", "/json", 200, false, true, false, false},
+    {"a large body", "GET", "/large/300000", 200, false, false, false, false},
+    {"a reset", "POST", "/reset", 0, true, false, false, false},
+    {"a cut body", "GET", "/cut", 200, true, false, false, false},
+    {"a deadline", "GET", "/silent", 0, true, false, false, false},
+    {"a cancel", "POST", "/silent", 0, true, false, true, false},
+    {"a sign-in", "POST", "/status/204", 204, false, false, false, true},
 };
 
 static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transport *t,
@@ -59,6 +61,23 @@ static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transpo
     return mgc_transport_take(t);
 }
 
+static mgc_code sign_in_origin(struct mgc_origin **o, struct mgc_origin_options *options,
+                               struct mgc_error *e)
+{
+    const struct mgc_credential_options who = {.grant         = MGC_CLIENT_CREDENTIALS,
+                                               .authority     = server.endpoint,
+                                               .tenant        = "good",
+                                               .client_id     = "client",
+                                               .scope         = "https://graph/.default",
+                                               .client_secret = "secret",
+                                               .ca_file       = server.ca_file};
+    mgc_code                            rc  = mgc_credential_new(&options->credential, &who, e);
+    if (rc == MGC_OK)
+        rc = mgc_origin_new(o, options, e);
+    mgc_credential_unref(options->credential);
+    return rc;
+}
+
 /* True when it came to its proper end. */
 static bool play(const struct scenario *s)
 {
@@ -67,7 +86,8 @@ static bool play(const struct scenario *s)
     struct mgc_origin        *o       = NULL;
     struct mgc_exchange      *x       = NULL;
     struct mgc_error          e;
-    if (new_origin(&o, &options, &e) == MGC_OK && mgc_transport_new(&t, &e) == MGC_OK)
+    mgc_code rc = s->signs_in ? sign_in_origin(&o, &options, &e) : new_origin(&o, &options, &e);
+    if (rc == MGC_OK && mgc_transport_new(&t, &e) == MGC_OK)
         x = perform(s, t, o);
     bool proper = x != NULL && x->attempt.status == s->status &&
                   (x->attempt.error.code != MGC_OK) == s->fails;

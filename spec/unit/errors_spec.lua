@@ -275,6 +275,102 @@ describe("a failure of the transport", function()
   end)
 end)
 
+describe("a refused sign-in", function()
+  -- The sentence as Entra writes it: ids and a time behind it, on the line or on lines of their own.
+  local function refused(word, text, fields)
+    local failure = { code = "token_refused", kind = "auth", phase = "not_sent", word = word,
+      message = ("no token was given: %s: %s"):format(word, text) }
+    for name, value in pairs(fields or {}) do failure[name] = value end
+    return errors.from_failure(failure, { method = "POST", target = ACTION })
+  end
+
+  it("has OAuth's word for its code, and stays of kind auth", function()
+    for _, word in ipairs { "invalid_client", "temporarily_unavailable", "a_word_of_tomorrow" } do
+      local err = refused(word, "AADSTS99999: something.")
+      assert.equal("auth", err.kind)
+      assert.equal(word, err.code)
+      assert.matches("AADSTS99999: something.", err.message, 1, true)
+      assert.is_string(err.hint)
+      assert.equal("not_sent", err.phase)
+      assert.equal(ACTION, err.path)
+    end
+  end)
+
+  for _, case in ipairs {
+    { "invalid_client",       7000215, "its value is wanted, not its id" },
+    { "invalid_client",       7000222, "has expired: add a new one" },
+    { "invalid_client",       700027,  "certificate is uploaded" },
+    { "invalid_client",       700024,  "clock" },
+    { "invalid_client",       7000218, "wants a credential" },
+    { "invalid_client",       700213,  "federated credential" },
+    { "unauthorized_client",  700016,  "tenant_id, client_id and the cloud" },
+    { "invalid_request",      90002,   "tenant_id, client_id and the cloud" },
+    { "invalid_request",      50194,   "id or domain as tenant_id" },
+    { "invalid_grant",        65001,   "adminconsent" },
+    { "invalid_grant",        50173,   "sign in again" },
+    { "invalid_grant",        500131,  "made for this app" },
+    { "interaction_required", 50076,   "second factor" },
+    { "interaction_required", 53003,   "conditional access" },
+    { "invalid_scope",        70011,   "scope" },
+  } do
+    it(("says what to do about AADSTS%d"):format(case[2]), function()
+      assert.matches(case[3], refused(case[1], ("AADSTS%d: x"):format(case[2])).hint)
+    end)
+  end
+
+  it("is explained by its word where the number is unknown or missing", function()
+    assert.equal(errors.HINTS.invalid_grant, refused("invalid_grant", "AADSTS1: x").hint)
+    assert.equal(errors.HINTS.invalid_grant, refused("invalid_grant", "AADSTS" .. ("9"):rep(60) .. ": x").hint)
+    assert.equal(errors.HINTS.invalid_grant, refused("invalid_grant", "no number at all").hint)
+    assert.equal(errors.HINTS.token_refused, refused("new_word", "no number at all").hint)
+  end)
+
+  it("goes by the word, not by the number, for what it is", function()
+    assert.equal("auth", refused("invalid_client", "AADSTS90033: x").kind)
+    assert.equal("invalid_client", refused("invalid_client", "AADSTS90033: x").code)
+  end)
+
+  it("leaves Entra's ids and time away", function()
+    for _, tail in ipairs { " Trace ID: 1a Correlation ID: 2b Timestamp: 2026-09-04 08:00:00Z",
+      "\r\nTrace ID: 1a\r\nCorrelation ID: 2b", " Trace ID" } do
+      assert.equal("no token was given: invalid_client: AADSTS7000215: Wrong.",
+        refused("invalid_client", "AADSTS7000215: Wrong." .. tail).message)
+    end
+  end)
+
+  it("without a word is a service that failed, or a given token that expired", function()
+    local err = refused(nil, "https://login.example answered HTTP 503")
+    assert.equal("token_refused", err.code)
+    assert.matches("try again later", err.hint)
+  end)
+
+  it("never shows a token, wherever the service puts it", function()
+    for _, err in ipairs { refused("invalid_grant", "bad token " .. helper.TOKEN), refused(helper.TOKEN, "x") } do
+      assert.is_true(helper.silent(err))
+      assert.is_true(helper.silent(tostring(err)))
+      assert.is_nil(tostring(err):find("%c"))
+    end
+  end)
+
+  local function unreached(code, kind, message, login)
+    return errors.from_failure({ code = code, kind = kind, phase = "not_sent", message = message },
+      { method = "GET", target = "/v1.0/users" }, login)
+  end
+
+  it("is told from a Graph that cannot be reached, where the message names the host", function()
+    local err = unreached("dns", "network", "Could not resolve host: login.example", "login.example")
+    assert.equal("network", err.kind)
+    assert.equal("dns", err.code)
+    assert.matches("^the sign%-in failed: ", err.message)
+    assert.matches("^this is about the sign%-in host.*does not resolve", err.hint)
+    for _, login in ipairs { "login.example", false } do
+      err = unreached("dns", "network", "Could not resolve host: graph.example", login)
+      assert.equal("Could not resolve host: graph.example", err.message)
+      assert.equal(errors.HINTS.dns, err.hint)
+    end
+  end)
+end)
+
 describe("a server error to a POST", function()
   it("says that it may have been acted on", function()
     assert.matches("list the devices", of(504).hint)
@@ -338,7 +434,7 @@ describe("docs/errors.md", function()
     local expected, listed = {}, {}
     for name in pairs(errors.HINTS) do expected[name] = true end
     for _, title in ipairs { "Kinds", "Reasons of a refusal", "Codes of the transport", "Codes of this library",
-      "Codes of Graph" } do
+      "Codes of sign%-in", "Codes of Graph" } do
       for name in pairs(first_column(title)) do listed[name] = true end
     end
     assert.same(expected, listed)

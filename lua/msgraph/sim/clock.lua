@@ -1,7 +1,7 @@
 -- lua/msgraph/sim/clock.lua - the tenant's time.
 --
--- It starts at a fixed date, so that nothing in a tenant depends on the day a spec runs, and passes
--- `speed` times as fast as the clock handed in; `advance` moves it by hand.
+-- It starts at a fixed date unless told otherwise, so that nothing in a tenant depends on the day a
+-- spec runs, and passes `speed` times as fast as the clock handed in; `advance` moves it by hand.
 local M = {}
 
 local Clock = {}
@@ -10,21 +10,23 @@ Clock.__index = Clock
 local WEEKDAYS = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
 local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
 
---- Friday, 4 September 2026, 08:00:00 UTC, in Unix seconds: when every tenant begins.
+--- Friday, 4 September 2026, 08:00:00 UTC, in Unix seconds: when a tenant begins.
 M.START = 1788508800
 
 ---@class msgraph.sim.Clock
 ---@param source fun(): number monotonic seconds
 ---@param speed number tenant seconds per second of the source
+---@param start? number Unix seconds when it begins; default M.START
 ---@return msgraph.sim.Clock
-function M.new(source, speed)
-  return setmetatable({ source = source, speed = speed, begun = source(), advanced = 0 }, Clock)
+function M.new(source, speed, start)
+  return setmetatable({ source = source, speed = speed, start = start or M.START, begun = source(), advanced = 0 },
+    Clock)
 end
 
 --- Unix seconds, with fraction.
 ---@return number
 function Clock:now()
-  return M.START + (self.source() - self.begun) * self.speed + self.advanced
+  return self.start + (self.source() - self.begun) * self.speed + self.advanced
 end
 
 ---@param seconds number

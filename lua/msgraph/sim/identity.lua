@@ -3,6 +3,7 @@
 -- A token is opaque to its bearer and looks like a real one in size and form. What it stands for is
 -- kept here, under the token's text, and nowhere else.
 local random = require "msgraph.sim.random"
+local refusal = require "msgraph.sim.login.refusal"
 
 local M = {}
 
@@ -32,6 +33,7 @@ local MISSPELT <const> = "DeviceManagementManagedDevices.PriviligedOperation.All
 ---@field roles? string[]                roles the signed-in user holds, such as "Intune Administrator"
 ---@field user? string                   who signed in: id or principal name; default an administrator
 ---@field expires_in? number             tenant seconds; default 3600
+---@field audience? string               client id of the app it is for; default Graph
 
 ---@class msgraph.sim.Caller
 ---@field kind "application"|"delegated"
@@ -39,12 +41,19 @@ local MISSPELT <const> = "DeviceManagementManagedDevices.PriviligedOperation.All
 ---@field roles table<string, true>
 ---@field user? msgraph.sim.User
 ---@field expires number                 Unix seconds
+---@field serial integer                 of its issue
+---@field client_id? string              the app that asked for it
+---@field cp1? boolean                   the app understands claims challenges
+---@field mfa? boolean                   the session began with more than a password
+---@field audience? string               client id of the app it is for; nil for Graph
 
 ---@class msgraph.sim.Identity
 ---@param seed integer
 ---@return msgraph.sim.Identity
 function M.new(seed)
-  return setmetatable({ stream = random.stream(seed, KIND_OF_STREAM, 0), callers = {} }, Identity)
+  return setmetatable({
+    stream = random.stream(seed, KIND_OF_STREAM, 0), callers = {}, serial = 0, revocations = {},
+  }, Identity)
 end
 
 local function set(list)
@@ -53,7 +62,7 @@ local function set(list)
   return out
 end
 
-local KNOWN = set { "kind", "scopes", "roles", "user", "expires_in" }
+local KNOWN = set { "kind", "scopes", "roles", "user", "expires_in", "audience" }
 
 local function check(opts)
   for name in pairs(opts) do
@@ -77,22 +86,68 @@ end
 ---@return string
 function Identity:issue(opts, user, now)
   check(opts)
-  local token = table.concat({ HEADER, self.stream:text(1150, BASE64URL), self.stream:text(342, BASE64URL) }, ".")
-  self.callers[token] = {
+  return self:mint {
     kind = opts.kind or "application",
     scopes = set(opts.scopes or M.DEFAULT_SCOPES),
     roles = set(opts.roles or {}),
     user = user,
+    audience = opts.audience,
     expires = now + (opts.expires_in or 3600),
   }
+end
+
+--- Makes the text that stands for a caller.
+---@param caller msgraph.sim.Caller without its serial
+---@return string
+function Identity:mint(caller)
+  local token = table.concat({ HEADER, self.stream:text(1150, BASE64URL), self.stream:text(342, BASE64URL) }, ".")
+  caller.serial = self:stamp()
+  self.callers[token] = caller
   return token
 end
+
+--- Counts what is issued, so that a revocation knows what came before it even while the clock stands.
+---@return integer
+function Identity:stamp()
+  self.serial = self.serial + 1
+  return self.serial
+end
+
+--- Ends what was issued so far to a user or an app.
+---@param subject string object id or client id
+---@param now number Unix seconds
+function Identity:revoke(subject, now)
+  self.revocations[subject] = { serial = self.serial, at = now }
+end
+
+--- When a token, code or session ended before its time, in Unix seconds; nil when it did not.
+---@param issued { serial: integer, user?: msgraph.sim.User, client_id?: string }
+---@return number?
+function Identity:revoked_at(issued)
+  for _, subject in ipairs { issued.client_id or "", issued.user and issued.user.id } do
+    local revocation = self.revocations[subject]
+    if revocation and issued.serial <= revocation.serial then return revocation.at end
+  end
+  return nil
+end
+
+--- What an access token stands for, if we made it.
+---@param token string
+---@return msgraph.sim.Caller?
+function Identity:find(token)
+  return self.callers[token]
+end
+
+local REVOKED <const> = "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: "
+  .. "TokenIssuedBeforeRevocationTimestamp"
+local EXPIRED <const> = "Lifetime validation failed, the token is expired."
 
 --- Who sent an Authorization header: the caller, or nil and why not.
 ---@param header? string
 ---@param now number
 ---@return msgraph.sim.Caller?
 ---@return string? reason
+---@return string? claims for the challenge, base64
 function Identity:check(header, now)
   local token = header and header:sub(1, 7):lower() == "bearer " and header:sub(8) or ""
   if token == "" then return nil, "Access token is empty." end
@@ -102,7 +157,11 @@ function Identity:check(header, now)
     return nil, well_formed and "Access token validation failure. Invalid signature."
       or "IDX14100: JWT is not well formed, there are no dots (.)."
   end
-  if now >= caller.expires then return nil, "Lifetime validation failed, the token is expired." end
+  if caller.audience then return nil, "Access token validation failure. Invalid audience." end
+  if now >= caller.expires then return nil, EXPIRED end
+  local revoked = self:revoked_at(caller)
+  if revoked and caller.cp1 then return nil, REVOKED, refusal.challenge(revoked) end
+  if revoked then return nil, EXPIRED end
   return caller
 end
 

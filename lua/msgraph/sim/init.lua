@@ -10,6 +10,8 @@ local M = {}
 
 ---@class msgraph.sim.Running
 ---@field endpoint string    "https://127.0.0.1:PORT": the `endpoint` of graph.connect
+---@field authority string   the same: where its login endpoints are, to be used as AZURE_AUTHORITY_HOST
+---@field tenant_id string
 ---@field ca_file string     PEM file of the authority that made the certificate: its `ca_file`
 local Running = {}
 Running.__index = Running
@@ -32,6 +34,9 @@ local OPTIONS = {
   intune = { "a boolean", function(v) return type(v) == "boolean" end },
   speed = { "a number from 0 to 1e6", number_from(0, 1e6) },
   latency = { "seconds from 0 to 3600", number_from(0, 3600) },
+  start = { "Unix seconds from 1e9 to 4e9", number_from(1e9, 4e9) },
+  token_lifetime = { "whole seconds from 1 to 100800", integer_from(1, 28 * 3600) },
+  device_code_interval = { "whole seconds from 0 to 60", integer_from(0, 60) },
   certificate = { '"valid", "expired" or "wrong_name"',
     function(v) return v == "valid" or v == "expired" or v == "wrong_name" end },
 }
@@ -45,6 +50,15 @@ local function check(opts, level)
   end
 end
 
+--- Has the tenant do something in its own state. Its refusals are mistakes of whoever called us, and so is
+--- a call after stop, or in a forked child.
+local function call(self, name, arg)
+  local tenant = require "msgraph.sim.tenant"
+  local answer, reason = self.server:control(tenant.encode { call = name, arg = arg })
+  if not answer then error(reason, 3) end
+  return tenant.decode(answer).result
+end
+
 --- Starts a tenant on a loopback address. It stops when it is stopped, closed or collected.
 ---
 --- Raises for options that are none.
@@ -56,15 +70,16 @@ function M.start(opts)
   check(opts, 2)
   local json = require("msgraph.sim.tenant").encode {
     users = opts.users, seed = opts.seed, intune = opts.intune, speed = opts.speed, latency = opts.latency,
+    start = opts.start, token_lifetime = opts.token_lifetime, device_code_interval = opts.device_code_interval,
   }
   local server, reason = require("msgraph.sim.server").start(json, opts.port or 0, opts.certificate or "valid",
     package.path, package.cpath)
   if not server then return nil, reason end
-  return setmetatable({
-    server = server,
-    endpoint = "https://127.0.0.1:" .. server:port(),
-    ca_file = server:ca_file(),
-  }, Running)
+  local origin = "https://127.0.0.1:" .. server:port()
+  local tenant = setmetatable({ server = server, endpoint = origin, authority = origin, ca_file = server:ca_file() },
+    Running)
+  tenant.tenant_id = call(tenant, "tenant_id")
+  return tenant
 end
 
 --- Serves in the foreground until interrupted (which raises, from the host) or until `ready` raises.
@@ -82,20 +97,68 @@ function M.serve(opts, ready)
   while true do sleep(0.2) end -- short: an interrupt is raised between two of them
 end
 
---- Has the tenant do something in its own state. Its refusals are mistakes of whoever called us, and so is
---- a call after stop, or in a forked child.
-local function call(self, name, arg)
-  local tenant = require "msgraph.sim.tenant"
-  local answer, reason = self.server:control(tenant.encode { call = name, arg = arg })
-  if not answer then error(reason, 3) end
-  return tenant.decode(answer).result
-end
-
 --- An access token, opaque and as long as a real one. Raises for options that make no sense.
 ---@param opts? msgraph.sim.TokenOpts default: an application with everything the core job needs
 ---@return string
 function Running:token(opts)
   return (call(self, "token", opts))
+end
+
+--- Registers an application: whoever wants tokens from the tenant's login endpoints needs one.
+--- Raises for options that make no sense.
+---@param opts? msgraph.sim.AppOpts
+---@return { client_id: string, client_secret?: string, object_id: string, resource_id?: string }
+function Running:app(opts)
+  return (call(self, "app", opts))
+end
+
+--- Replaces those credentials of an app that are named, as a rotation does.
+---@param client_id string
+---@param credentials { secret?: boolean|string, certificate?: string|string[], federated?: msgraph.sim.Federated }
+---@return { client_secret?: string }
+function Running:set_credentials(client_id, credentials)
+  return (call(self, "set_credentials", { client_id = client_id, credentials = credentials }))
+end
+
+--- Expires the client secrets of an app.
+---@param client_id string
+function Running:expire_secret(client_id)
+  call(self, "expire_secret", client_id)
+end
+
+--- Takes a consented permission from an app; tokens it has keep theirs.
+---@param client_id string
+---@param permission string
+function Running:remove_consent(client_id, permission)
+  call(self, "remove_consent", { client_id = client_id, permission = permission })
+end
+
+--- What a person does at the page where a device code is typed in; he then stays at the browser, where the
+--- authorization endpoint meets him. Raises for a code or user that is none.
+---@param opts? msgraph.sim.SignInOpts
+---@return integer how many device flows that settled
+function Running:sign_in(opts)
+  return (call(self, "sign_in", opts))
+end
+
+--- Ends the sessions of a user or an app: tokens issued so far are good no more.
+---@param who string user or client id
+function Running:revoke(who)
+  call(self, "revoke", who)
+end
+
+--- Says what conditional access demands of a user or an app from now on; replaces what it demanded before.
+---@param who string user or client id
+---@param policy? msgraph.sim.Policy default: nothing
+function Running:policy(who, policy)
+  call(self, "policy", { who = who, policy = policy or {} })
+end
+
+--- What was asked of the login endpoints, oldest first; no secret, assertion, code or token is in it.
+---@param filter? table fields an entry must equal: { grant = "refresh_token" }
+---@return msgraph.sim.TokenRequest[]
+function Running:token_requests(filter)
+  return (call(self, "token_requests", filter))
 end
 
 --- The tenant's users.

@@ -85,12 +85,15 @@ function M.wrapped_intune_error(ctx, status, code, text)
 end
 
 --- 401, with the challenge the service sends along.
+---@param claims? string base64 of JSON: what the next token has to fulfil (FACTS 6.4)
 ---@return msgraph.sim.Answer
-function M.unauthorized(ctx, message)
+function M.unauthorized(ctx, message, claims)
   local answer = M.error(ctx, 401, "InvalidAuthenticationToken", message)
-  answer.headers["WWW-Authenticate"] = 'Bearer realm="", '
+  local challenge = 'Bearer realm="", '
     .. 'authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
     .. 'client_id="00000003-0000-0000-c000-000000000000"'
+  if claims then challenge = challenge .. ', error="insufficient_claims", claims="' .. claims .. '"' end
+  answer.headers["WWW-Authenticate"] = challenge
   return answer
 end
 
@@ -116,6 +119,14 @@ local FAILURES = {
   [504] = { "GatewayTimeout", "The gateway did not receive a response in time." },
 }
 
+--- Adds the Retry-After a fault rule asks for.
+---@param answer msgraph.sim.Answer
+---@param rule msgraph.sim.Fault
+function M.retry_after(answer, rule)
+  if not rule.retry_after then return end
+  answer.headers["Retry-After"] = tostring(math.tointeger(rule.retry_after) or rule.retry_after)
+end
+
 --- A failure made by a fault rule.
 ---@param rule msgraph.sim.Fault
 ---@return msgraph.sim.Answer
@@ -124,10 +135,7 @@ function M.failure(ctx, rule)
   local usual = FAILURES[status] or { "UnknownError", "" }
   local inner_code = status == 429 and "429" or nil
   local answer = M.error(ctx, status, rule.code or usual[1], rule.message or usual[2], inner_code)
-  if rule.retry_after then
-    local n = math.tointeger(rule.retry_after)
-    answer.headers["Retry-After"] = tostring(n or rule.retry_after)
-  end
+  M.retry_after(answer, rule)
   return answer
 end
 

@@ -8,8 +8,10 @@ local clock = require "msgraph.sim.clock"
 local faults = require "msgraph.sim.faults"
 local hardware = require "msgraph.sim.hardware"
 local identity = require "msgraph.sim.identity"
+local logins = require "msgraph.sim.login"
 local people = require "msgraph.sim.people"
 local random = require "msgraph.sim.random"
+local refusal = require "msgraph.sim.login.refusal"
 local reply = require "msgraph.sim.reply"
 local router = require "msgraph.sim.router"
 local store = require "msgraph.sim.store"
@@ -33,18 +35,26 @@ local LOG_LENGTH <const> = 100000
 ---@field intune? boolean   whether the tenant has an Intune licence, default true
 ---@field speed? number     tenant seconds that pass per second, default 1
 ---@field latency? number   seconds each answer waits, default 0
+---@field start? number     Unix seconds when the tenant's time begins, default clock.START
+---@field token_lifetime? integer        seconds an issued access token lives, default 3600
+---@field device_code_interval? integer  seconds between two polls of the device code flow, default 5
 
 ---@param opts msgraph.sim.TenantOpts
 ---@param now fun(): number monotonic seconds
 function M.new(opts, now)
   local seed = opts.seed or 1
-  return setmetatable({
+  local shared = {
     seed = seed,
-    intune = opts.intune ~= false,
-    latency = opts.latency or 0,
-    clock = clock.new(now, opts.speed or 1),
+    clock = clock.new(now, opts.speed or 1, opts.start),
     store = store.new(seed, opts.users or 50),
     identity = identity.new(seed),
+    token_lifetime = opts.token_lifetime, device_code_interval = opts.device_code_interval,
+  }
+  return setmetatable({
+    seed = seed, clock = shared.clock, store = shared.store, identity = shared.identity,
+    login = logins.new(shared),
+    intune = opts.intune ~= false,
+    latency = opts.latency or 0,
     faults = faults.new(seed),
     log = {}, first = 1, count = 0,
   }, Tenant)
@@ -74,6 +84,9 @@ end
 ---@field actions string[]               what the request did, filled by the route
 ---@field request_id string
 ---@field client_request_id string
+---@field login? msgraph.sim.TokenRequest  of a request to the login side
+---@field fields? table<string, string>    its parameters
+---@field directory? string                the tenant in its path, in lower case
 
 local function new_context(tenant, request)
   tenant.count = tenant.count + 1
@@ -121,9 +134,9 @@ local function find_route(ctx)
     return nil, reply.bad_request(ctx, "Invalid version: " .. version)
   end
   ctx.base = ctx.origin .. "/" .. version
-  local refusal
-  segments, refusal = resolve_me(ctx, segments)
-  if not segments then return nil, refusal end
+  local no
+  segments, no = resolve_me(ctx, segments)
+  if not segments then return nil, no end
   local route, params = router.find(ctx.method, segments)
   if route then
     ctx.params = params
@@ -182,11 +195,12 @@ end
 
 --- What the service would answer, had nothing gone wrong.
 local function act(tenant, ctx, body)
-  local reason, route, refusal
-  ctx.caller, reason = tenant.identity:check(ctx.headers.authorization, ctx.now)
-  if not ctx.caller then return reply.unauthorized(ctx, reason) end
-  route, refusal = find_route(ctx)
-  if not route then return refusal end
+  if ctx.login then return tenant.login:answer(ctx, body) end
+  local reason, claims, route, no
+  ctx.caller, reason, claims = tenant.identity:check(ctx.headers.authorization, ctx.now)
+  if not ctx.caller then return reply.unauthorized(ctx, reason, claims) end
+  route, no = find_route(ctx)
+  if not route then return no end
   return check_body(ctx, body) or check_scope(ctx, route) or check_licence(tenant, ctx, route)
     or check_role(ctx, route) or check_user(tenant, ctx) or route.run(ctx)
 end
@@ -195,7 +209,7 @@ end
 
 -- Those that keep the request from the service.
 local INSTEAD = {
-  status = function(ctx, rule) return reply.failure(ctx, rule) end,
+  status = function(ctx, rule) return (ctx.login and refusal or reply).failure(ctx, rule) end,
   not_json = function(_, rule) return reply.proxy_page(rule.status or 200) end,
   reset_before = function() return { headers = {}, body = "", reset = true } end,
 }
@@ -274,10 +288,16 @@ end
 ---@field actions string[]           what the request did: "retire <device id>", "delete <device id>"
 ---@field fault? string              kind of the fault that spoilt it
 
+--- A query to the login side may hold what a log must not: nothing of it is kept.
+local function logged_query(ctx)
+  if ctx.login and ctx.query ~= "" then return "***" end
+  return without_token(ctx.query)
+end
+
 local function write_log(tenant, ctx, request, answer)
   local caller = ctx.caller
   tenant.log[ctx.n] = {
-    n = ctx.n, at = ctx.now, method = ctx.method, path = without_token(ctx.path), query = without_token(ctx.query),
+    n = ctx.n, at = ctx.now, method = ctx.method, path = without_token(ctx.path), query = logged_query(ctx),
     headers = logged_headers(ctx.headers), body_length = request.body and #request.body,
     status = not answer.reset and answer.status or nil,
     request_id = ctx.request_id, client_request_id = ctx.headers["client-request-id"],
@@ -307,9 +327,11 @@ end
 ---@return msgraph.sim.Answer
 function Tenant:answer(request)
   local ctx = new_context(self, request)
+  self.login.begin(ctx, request.body)
   local answer = act_under_faults(self, ctx, request.body)
   answer.delay_ms = (answer.delay_ms or 0) + milliseconds(self.latency)
   add_headers(answer, ctx)
+  if ctx.login then self.login:finish(ctx, answer) end
   write_log(self, ctx, request, answer)
   return answer
 end
@@ -334,6 +356,62 @@ function Tenant:token(opts)
     user = self.store:find_user(key) or error("token: no such user: " .. tostring(key), 0)
   end
   return self.identity:issue(opts, user, self.clock:now())
+end
+
+--- The id of the tenant.
+---@return string
+function Tenant:tenant_id()
+  return self.login.tenant_id
+end
+
+--- Registers an application. Raises for options that make no sense.
+---@param opts? msgraph.sim.AppOpts
+---@return { client_id: string, client_secret?: string, object_id: string, resource_id?: string }
+function Tenant:app(opts)
+  return self.login:app(opts or {})
+end
+
+--- Replaces an app's credentials.
+---@param arg { client_id: string, credentials: msgraph.sim.AppOpts }
+function Tenant:set_credentials(arg)
+  return self.login:set_credentials(arg.client_id, arg.credentials)
+end
+
+---@param opts? msgraph.sim.SignInOpts
+---@return integer how many device flows that settled
+function Tenant:sign_in(opts)
+  return self.login:sign_in(opts or {})
+end
+
+---@param who string user or client id
+function Tenant:revoke(who)
+  self.login:revoke(who)
+end
+
+---@param arg { who: string, policy: msgraph.sim.Policy }
+function Tenant:policy(arg)
+  self.login:policy(arg.who, arg.policy)
+end
+
+---@param client_id string
+function Tenant:expire_secret(client_id)
+  self.login:expire_secret(client_id)
+end
+
+---@param arg { client_id: string, permission: string }
+function Tenant:remove_consent(arg)
+  self.login:remove_consent(arg.client_id, arg.permission)
+end
+
+--- What was asked of the login side, oldest first.
+---@param filter? table
+---@return msgraph.sim.TokenRequest[]
+function Tenant:token_requests(filter)
+  local out = {}
+  for _, entry in ipairs(self.login:entries()) do
+    if fits(entry, filter or {}) then out[#out + 1] = entry end
+  end
+  return out
 end
 
 --- Users whose fields equal those of the filter.
@@ -418,7 +496,8 @@ M.Tenant = Tenant
 --- What `control` may call.
 local CONTROL = {
   token = true, users = true, devices = true, requests = true, fault = true, clear_faults = true, advance = true,
-  date = true, now = true,
+  date = true, now = true, tenant_id = true, app = true, set_credentials = true, sign_in = true, revoke = true,
+  policy = true, expire_secret = true, remove_consent = true, token_requests = true,
 }
 
 --- lua-cjson reads every number as a float; whole ones are integers to us.
