@@ -77,7 +77,7 @@ static struct mgc_exchanges *list_of(struct mgc_transport *t, const struct mgc_e
 static void move(struct mgc_transport *t, struct mgc_exchange *x, mgc_state state)
 {
     struct mgc_exchanges *from = list_of(t, x);
-    mgc_exchange_enter(x, state, mgc_wire_now_ms(t->wire));
+    mgc_exchange_enter(x, state, mgc_now_ms());
     struct mgc_exchanges *to = list_of(t, x);
     t->n_done += state == MGC_DONE;
     if (from == to)
@@ -151,7 +151,7 @@ static void end_overdue(struct mgc_transport *t, struct mgc_exchanges *list, int
  * drawn anew. That happens every few seconds, not at every step. */
 static void check_deadlines(struct mgc_transport *t)
 {
-    int64_t now_ms = mgc_wire_now_ms(t->wire);
+    int64_t now_ms = mgc_now_ms();
     if (now_ms < t->check_ms)
         return;
     t->check_ms = MGC_NEVER;
@@ -200,10 +200,12 @@ mgc_code mgc_transport_step(struct mgc_transport *t, int wait_ms, int *finished,
     start_waiting(t);
     settle(t); /* what could not even be started */
     mgc_code rc = mgc_wire_step(t->wire, shorten(t, wait_ms), e);
+    settle(t);
     if (rc != MGC_OK)
         return rc;
-    settle(t);
     check_deadlines(t);
+    if (t->wake_ms <= mgc_now_ms())
+        t->wake_ms = MGC_NEVER; /* it has done its work; or no step would ever wait again */
     mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
     *finished = t->n_done;
     return MGC_OK;

@@ -48,12 +48,14 @@ local function finish(task, problem, results)
   leave(task.scope, task)
   for _, waiter in ipairs(task.joiners or {}) do loop.wake(waiter) end
   task.joiners = nil
+  if not loop.enclosing() then loop.arm() end -- a host that only polls shall hear of it
 end
 
 -- A text gets the traceback of where it was raised; an object stays what it is.
 local function fail(task, problem)
   if problem == nil then problem = "error(nil)" end
   if type(problem) == "string" then problem = debug.traceback(task.co, problem) end
+  task.closing = true
   coroutine.close(task.co) -- an error leaves variables to be closed behind
   finish(task, problem)
 end
@@ -78,6 +80,12 @@ function Task:resume()
   local a, b = self.a, self.b
   self.a, self.b = nil, nil
   return settle(self, coroutine.resume(self.co, a, b))
+end
+
+--- Ends a task whose end an interrupt kept from being noted: called by the loop only.
+---@package
+function Task:interrupted()
+  finish(self, "the task was interrupted")
 end
 
 local function start(scope, fn, ...)
@@ -144,6 +152,7 @@ function Task:cancel()
   end
   if self.id then loop.forget(self.id) end
   if self.timer then self.timer.waiter = nil end
+  self.closing = true
   coroutine.close(self.co)
   finish(self, self.cancelled)
   return true

@@ -36,4 +36,25 @@ describe("in luv's loop", function()
     assert.equal("not_found", err.kind)
     assert.is_true(ticks >= 10, "the host's timer ticked " .. ticks .. " times")
   end)
+
+  it("a task started before the first client is woken through the descriptor", function()
+    local tenant <close> = assert(sim.start { users = 5 })
+    local ran, other = false, nil
+    local task = graph.spawn(function() graph.sleep(3600) end)
+    graph.spawn(function() ran = not pcall(task.join, task) end)
+    local client <close> = assert(graph.connect {
+      endpoint = tenant.endpoint, ca_file = tenant.ca_file, auth = graph.auth.token(tenant:token()),
+    })
+    local poll, timer = uv.new_poll(graph.pollfd()), uv.new_timer()
+    poll:start("r", function()
+      assert(graph.step())
+      if ran then poll:stop() end
+    end)
+    timer:start(50, 0, function() other = task:cancel() end) -- from a callback of the host's
+    uv.run()
+    poll:close()
+    timer:close()
+    uv.run()
+    assert.is_true(ran and other)
+  end)
 end)

@@ -141,7 +141,7 @@ int main(void)
     int  before = descriptors();
     bool ok     = torture(L, &memory);
     lua_gc(L, LUA_GCCOLLECT, 0); /* clients nobody could close; they end at the loop's next rest */
-    ok = ok && works(L);
+    ok        = ok && works(L);
     int after = descriptors_at_rest(before);
     if (after != before)
         ok = fprintf(stderr, "%d descriptors before, %d after\n", before, after) < 0;

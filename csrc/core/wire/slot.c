@@ -194,9 +194,14 @@ void mgc_slot_describe(struct mgc_slot *s, CURLcode cc)
     long                version = 0;
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(s->easy, CURLINFO_HTTP_VERSION, &version);
-    a->status = (int)status;
+    a->status = a->phase == MGC_ANSWERED ? (int)status : 0; /* not the one before */
     a->http2  = version == CURL_HTTP_VERSION_2_0;
-    if (cc != CURLE_OK && a->error.code == MGC_OK) /* a callback that gave up has said why */
+    if (cc == CURLE_OK || a->error.code != MGC_OK) /* a callback that gave up has said why */
+        return;
+    if (strncmp(s->words, "Unsupported proxy", 17) ==
+        0) /* and then the whole URL, password and all */
+        mgc_error_set(&a->error, MGC_EPROXY, "the proxy's URL can not be used");
+    else
         mgc_error_set(&a->error, mgc_failure_code(s->easy, cc, a->phase), "%s",
                       s->words[0] != '\0' ? s->words : curl_easy_strerror(cc));
 }

@@ -133,7 +133,10 @@ local function ending(problem)
   if class == terminal.OutputLost then
     return "stopped", not problem.closed and "the results could not be written: " .. problem.reason or nil
   end
-  if batch.is_interrupt(problem) then return "interrupted", "interrupted: nothing was sent, or its answer is lost" end
+  if batch.is_interrupt(problem) then
+    terminal.leave_line()
+    return "interrupted", "interrupted"
+  end
   return "internal", ("%s\n%s"):format(tostring(problem), REPORT)
 end
 

@@ -104,7 +104,7 @@ end
 
 -- One write for the whole text, so that an interrupt leaves no half line.
 local function write(text)
-  io.stdout:setvbuf("full", #text + 1)
+  io.stdout:setvbuf("full")
   local file, reason, errno = io.stdout:write(text)
   if file then file, reason, errno = io.stdout:flush() end
   if file then return true end
@@ -132,6 +132,12 @@ end
 function M.note(line)
   clear_status()
   io.stderr:write(M.scrub(line) .. "\n")
+end
+
+--- Leaves the line on which a terminal has echoed ^C.
+function M.leave_line()
+  if look("stderr", 2) then io.stderr:write("\n") end
+  status_shown = false
 end
 
 --- Shows what is going on, in place, on a terminal that can; the next line written replaces it.
