@@ -1,7 +1,7 @@
 -- lua/msgraph/loop.lua
 --- The one loop of a Lua state: moves the transport, and resumes whoever waits.
 --
--- A task is a table with a coroutine `co`; task.lua makes them. Inside a task a wait yields;
+-- A task is a table with a method `resume`, and a coroutine `co` once it has begun; task.lua makes them. Inside a task a wait yields;
 -- anywhere else it drives the loop, and the other tasks go on meanwhile.
 --
 -- Whatever finishes goes into the ready queue first and is resumed from there, one at a time, so an
@@ -16,11 +16,14 @@ local core = require "msgraph.core"
 local M = {}
 
 local MAX_WAIT = 3600.0 -- seconds, the transport's ceiling for one step
+local ROOM = 256 -- requests the transport sends at a time; no task begins only to wait behind them
 
 local transport -- nil while nobody needs one
 local owners = setmetatable({}, { __mode = "k" }) -- open clients; a forgotten one vanishes by itself
 local waiting = {} -- request id -> the task or slot that waits for it
+local asked = 0 -- how many requests are waited for
 local ready, first = {}, 1 -- tasks to resume: ready[first], ready[first + 1], ...
+local fresh, next_fresh = {}, 1 -- tasks that have not begun: they need no memory yet
 local timers = {} -- binary heap of { at = seconds, waiter = task or slot }
 local current -- the task being resumed, nil outside
 local armed -- what the transport was last told to wake for: a time, "ready", "stale" or nil
@@ -55,13 +58,19 @@ local function pop_timer()
   return top
 end
 
+-- Whether a task can go on, or begin, right now.
+local function has_work()
+  return ready[first] ~= nil or fresh[next_fresh] ~= nil and asked < ROOM
+end
+
 -- Lets a host's poll wake for our timers and for tasks that are ready.
 local function arm()
   if not transport then return end
-  local at = ready[first] and "ready" or timers[1] and timers[1].at
+  local work = has_work()
+  local at = work and "ready" or timers[1] and timers[1].at
   if at == armed then return end
   armed = at
-  transport:wake(ready[first] and core.now() or at)
+  transport:wake(work and core.now() or at)
 end
 M.arm = arm
 
@@ -85,7 +94,7 @@ local function begin_anew()
   transport, armed = nil, nil
   owners = setmetatable({}, getmetatable(owners))
   waiting, timers = {}, {}
-  ready, first = {}, 1
+  ready, first, fresh, next_fresh, asked = {}, 1, {}, 1, 0
 end
 
 --- A client opens: from now on there is a transport.
@@ -102,7 +111,7 @@ function M.open(owner)
 end
 
 local function idle()
-  return not ready[first] and not next(waiting) and not timers[1]
+  return not ready[first] and not fresh[next_fresh] and not next(waiting) and not timers[1]
 end
 
 -- A transport nobody holds open and nobody waits on has descriptors to give back.
@@ -126,7 +135,7 @@ end
 
 -- True in such a place within a running task. (Not `current ~= nil`: an interrupt may have left it behind.)
 local function nested()
-  if not current then return false end
+  if not current or not current.co then return false end
   local status = coroutine.status(current.co)
   return status == "normal" or status == "running" or current.closing and not current.done
 end
@@ -149,7 +158,7 @@ end
 ---@param b any
 function M.wake(waiter, a, b)
   waiter.a, waiter.b = a, b
-  if not waiter.co then
+  if not waiter.resume then -- a slot
     waiter.done = true
     return
   end
@@ -157,19 +166,35 @@ function M.wake(waiter, a, b)
   ready[#ready + 1] = waiter
 end
 
---- Queues a task that has not run yet, or gives way.
+--- Queues a task that gives way, or one that has not begun yet.
 ---@param task table
 function M.enqueue(task)
-  M.wake(task)
+  if task.co then
+    M.wake(task)
+  else
+    fresh[#fresh + 1] = task
+  end
   if not M.current() then arm() end
+end
+
+local function wait_for_answer(id, waiter)
+  waiting[id] = waiter
+  asked = asked + 1
+end
+
+local function stop_waiting(id)
+  local waiter = waiting[id]
+  if not waiter then return nil end
+  waiting[id] = nil
+  asked = asked - 1
+  return waiter
 end
 
 local function collect()
   while true do
     local id, response, failure = transport:take()
     if not id then return end
-    local waiter = waiting[id]
-    waiting[id] = nil
+    local waiter = stop_waiting(id)
     if waiter and waiter.id == id then M.wake(waiter, response, failure) end
   end
 end
@@ -183,11 +208,30 @@ local function fire_timers()
   end
 end
 
--- An interrupt between a task's end and the note of it: who joins it shall not wait for ever.
+-- A task that an interrupt or the lack of memory kept from beginning, or from noting its end: who joins
+-- it shall not wait for ever.
 local function mourn()
-  if current and not nested() and not current.done and coroutine.status(current.co) == "dead" then
-    current:interrupted()
+  if not current or current.done or nested() then return end
+  if not current.co or coroutine.status(current.co) == "dead" then current:interrupted() end
+end
+
+local function resume(task, outer)
+  current = task
+  task:resume()
+  current = outer
+end
+
+-- Begins as many tasks as there is room for.
+local function run_fresh(outer)
+  local last = #fresh
+  while next_fresh <= last and asked < ROOM do
+    local task = fresh[next_fresh]
+    if not task then break end -- a nested run took the rest
+    fresh[next_fresh] = false
+    next_fresh = next_fresh + 1
+    resume(task, outer)
   end
+  if not fresh[next_fresh] then fresh, next_fresh = {}, 1 end
 end
 
 -- Resumes what is ready now; what becomes ready meanwhile waits for the next step.
@@ -199,11 +243,10 @@ local function run_ready()
     if not task then break end -- a nested run took the rest
     ready[first] = false
     first = first + 1
-    current = task
-    task:resume()
-    current = outer
+    resume(task, outer)
   end
   if not ready[first] then ready, first = {}, 1 end
+  if fresh[next_fresh] then run_fresh(outer) end
 end
 
 -- ---- steps --------------------------------------------------------------------------------------
@@ -213,7 +256,7 @@ end
 local function turn(wait, run_tasks)
   local ok, failure = need_transport()
   if not ok then return nil, failure end
-  if ready[first] and run_tasks then
+  if run_tasks and has_work() then
     wait = 0
   elseif timers[1] then
     wait = math.max(0, math.min(wait, timers[1].at - core.now()))
@@ -252,9 +295,7 @@ end
 --- Gives up waiting for a request: it is cancelled, its answer dropped.
 ---@param id integer
 function M.forget(id)
-  if not waiting[id] then return end
-  waiting[id] = nil
-  if transport then transport:cancel(id) end
+  if stop_waiting(id) and transport then transport:cancel(id) end
 end
 
 local Slot = {}
@@ -283,11 +324,11 @@ function M.await(id, owner)
   local task = M.current()
   if not task then
     local slot = { id = id, owner = owner, a = nil, b = nil, done = false }
-    waiting[id] = slot
+    wait_for_answer(id, slot)
     return wait_outside(slot)
   end
   task.id, task.owner = id, owner
-  waiting[id] = task
+  wait_for_answer(id, task)
   return M.park(task)
 end
 
@@ -298,6 +339,7 @@ end
 ---@return msgraph.core.Response?
 ---@return msgraph.core.Failure?
 function M.exchange(origin, request, owner)
+  check_cancelled()
   local ok, failure = need_transport()
   if not ok then return nil, failure end
   local id
@@ -386,7 +428,7 @@ end
 --- Seconds until `step` should be called even if the descriptor stays quiet; nil: no need.
 ---@return number?
 function M.timeout()
-  if ready[first] then return 0 end
+  if has_work() then return 0 end
   local wait = transport and transport:timeout()
   if not timers[1] then return wait end
   local left = math.max(0, timers[1].at - core.now())

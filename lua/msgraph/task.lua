@@ -74,7 +74,7 @@ function Task:resume()
   self.parked = nil
   local args = self.args
   if args then
-    self.args = nil
+    self.co, self.args, self.fn = coroutine.create(self.fn), nil, nil
     return settle(self, coroutine.resume(self.co, table.unpack(args, 1, args.n)))
   end
   local a, b = self.a, self.b
@@ -89,7 +89,7 @@ function Task:interrupted()
 end
 
 local function start(scope, fn, ...)
-  local task = setmetatable({ co = coroutine.create(fn), args = table.pack(...), scope = scope }, Task)
+  local task = setmetatable({ fn = fn, args = table.pack(...), scope = scope }, Task)
   if scope then
     scope.tasks[task] = true
     scope.live = scope.live + 1
@@ -146,6 +146,10 @@ end
 function Task:cancel()
   if self.done then return false end
   self.cancelled = cancelled_error(self)
+  if not self.co then
+    finish(self, self.cancelled)
+    return true
+  end
   if coroutine.status(self.co) ~= "suspended" then
     if self == loop.current() then error(self.cancelled, 0) end
     return true -- it is up the stack: it ends at its next wait

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { UPLOAD_BUFFER = 16 * 1024 };
 enum { IDLE_MAX_S = 60, CONNECTION_LIFE_S = 300 }; /* design/client.md 7 */
 
 /* ---- what libcurl calls ---------------------------------------------------------------------- */
@@ -94,6 +95,7 @@ static CURLcode set_up(struct mgc_slot *s)
     SET(PRIVATE, s);
     SET(ERRORBUFFER, s->words);
     SET(NOSIGNAL, 1L);
+    SET(UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER); /* 64 KiB would be wiped after each request */
     SET(PATH_AS_IS, 1L);
     SET(FOLLOWLOCATION, 0L); /* a token is never carried to where an answer points */
     SET(SUPPRESS_CONNECT_HEADERS, 1L);
