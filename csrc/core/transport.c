@@ -4,14 +4,14 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
+#include "core/wire/global.h"
 #include "core/wire/wire.h"
 
 #include <stddef.h>
-#include <unistd.h>
 
 struct mgc_transport {
     struct mgc_wire     *wire;
-    pid_t                maker;
+    unsigned             forks; /* when it was made */
     uint64_t             last_id;
     struct mgc_exchanges waiting, under_way, done;
     int                  n_done;
@@ -30,7 +30,7 @@ mgc_code mgc_transport_new(struct mgc_transport **out, struct mgc_error *e)
         mgc_free(t);
         return rc;
     }
-    t->maker    = getpid();
+    t->forks    = mgc_global_forks();
     t->check_ms = t->wake_ms = MGC_NEVER;
     TAILQ_INIT(&t->waiting);
     TAILQ_INIT(&t->under_way);
@@ -50,7 +50,7 @@ static void free_all(struct mgc_exchanges *list)
 
 void mgc_transport_free(struct mgc_transport *t)
 {
-    if (t == NULL || t->maker != getpid())
+    if (t == NULL || t->forks != mgc_global_forks())
         return; /* in a child: closing TLS would end the parent's connections */
     struct mgc_exchange *x;
     TAILQ_FOREACH (x, &t->under_way, link)
@@ -64,7 +64,7 @@ void mgc_transport_free(struct mgc_transport *t)
 
 mgc_code mgc_transport_check(const struct mgc_transport *t, struct mgc_error *e)
 {
-    return t->maker == getpid() ? MGC_OK : mgc_error_set(e, MGC_EFORKED, NULL);
+    return t->forks == mgc_global_forks() ? MGC_OK : mgc_error_set(e, MGC_EFORKED, NULL);
 }
 
 /* ---- an exchange's way through --------------------------------------------------------------- */

@@ -66,9 +66,21 @@ static void *curl_zeroed(size_t n, size_t size)
 }
 
 static CURLcode outcome;
+static unsigned forks;
+
+static void count_fork(void)
+{
+    forks++;
+}
+
+unsigned mgc_global_forks(void)
+{
+    return forks;
+}
 
 static void init_once(void)
 {
+    pthread_atfork(NULL, NULL, count_fork);
     /* a no-op that only counts when the host was first; then its allocator stays */
     outcome = curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_take, curl_wiping_free,
                                    curl_wiping_realloc, curl_copy, curl_zeroed);

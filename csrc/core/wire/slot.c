@@ -8,7 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { UPLOAD_BUFFER = 16 * 1024 };
+/* Small, since they are wiped after each request; the first can not be smaller. */
+enum { SEND_BUFFER = 16 * 1024, RECEIVE_BUFFER = 4 * 1024 };
 enum { IDLE_MAX_S = 60, CONNECTION_LIFE_S = 300 }; /* design/client.md 7 */
 
 /* ---- what libcurl calls ---------------------------------------------------------------------- */
@@ -95,7 +96,8 @@ static CURLcode set_up(struct mgc_slot *s)
     SET(PRIVATE, s);
     SET(ERRORBUFFER, s->words);
     SET(NOSIGNAL, 1L);
-    SET(UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER); /* 64 KiB would be wiped after each request */
+    SET(UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
+    SET(BUFFERSIZE, (long)RECEIVE_BUFFER);
     SET(PATH_AS_IS, 1L);
     SET(FOLLOWLOCATION, 0L); /* a token is never carried to where an answer points */
     SET(SUPPRESS_CONNECT_HEADERS, 1L);
