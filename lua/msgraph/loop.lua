@@ -1,16 +1,18 @@
 -- lua/msgraph/loop.lua
 --- The one loop of a Lua state: moves the transport, and resumes whoever waits.
 --
--- A task is a table with a method `resume`, and a coroutine `co` once it has begun; task.lua makes them. Inside a task a wait yields;
--- anywhere else it drives the loop, and the other tasks go on meanwhile.
+-- A task is a table with a method `resume`, and a coroutine `co` once it has begun; task.lua makes
+-- them. Inside a task a wait yields; anywhere else it drives the loop, and the other tasks go on
+-- meanwhile.
 --
 -- Whatever finishes goes into the ready queue first and is resumed from there, one at a time, so an
 -- error raised between two resumptions loses nobody. An interrupt (Ctrl-C in a script) may hit any
 -- instruction: the queue stays whole, and at most the task it hit ends with it.
 --
--- Some places inside a task cannot be yielded through: a coroutine of somebody else's (a generator that
--- asks Graph, say), a callback of a C function. There a wait drives the transport only: resuming other tasks from there would nest them
--- in one another, and sixty-odd levels end in Lua's "C stack overflow".
+-- Some places inside a task cannot be yielded through: a coroutine of somebody else's (a generator
+-- that asks Graph, say), a callback of a C function. There a wait drives the transport only: resuming
+-- other tasks from there would nest them in one another, and sixty-odd levels end in Lua's "C stack
+-- overflow".
 local core = require "msgraph.core"
 
 local M = {}

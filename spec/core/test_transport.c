@@ -28,10 +28,10 @@ static struct mgc_origin *make_origin(const struct mgc_origin_options *o)
 static void open_all(void)
 {
     struct mgc_origin_options o = origin_options(server.endpoint, server.ca_file);
-    o.connect_ms    = 10000;
-    o.first_byte_ms = 1000; /* what runs under valgrind is slow */
-    o.stall_ms      = 700;
-    origin                         = make_origin(&o);
+    o.connect_ms                = 10000;
+    o.first_byte_ms             = 1000; /* what runs under valgrind is slow */
+    o.stall_ms                  = 700;
+    origin                      = make_origin(&o);
     CHECK_INT(MGC_OK, mgc_transport_new(&transport, &error));
 }
 

@@ -19,9 +19,8 @@ describe("in luv's loop", function()
     timer:start(10, 10, function() ticks = ticks + 1 end)
 
     graph.spawn(function()
-      local results, errors = graph.map({ "ada@contoso.com", "nobody@contoso.com", "ada@contoso.com" }, nil, function(user)
-        return client:remove_all_devices(user)
-      end)
+      local users = { "ada@contoso.com", "nobody@contoso.com", "ada@contoso.com" }
+      local results, errors = graph.map(users, nil, function(user) return client:remove_all_devices(user) end)
       done, err = results.n, errors[2]
       graph.sleep(0.05) -- a time of ours wakes the host's loop as well
       poll:stop()
@@ -42,7 +41,7 @@ describe("in luv's loop", function()
     local ran, other = false, nil
     local task = graph.spawn(function() graph.sleep(3600) end)
     graph.spawn(function() ran = not pcall(task.join, task) end)
-    local client <close> = assert(graph.connect {
+    local _ <close> = assert(graph.connect {
       endpoint = tenant.endpoint, ca_file = tenant.ca_file, auth = graph.auth.token(tenant:token()),
     })
     local poll, timer = uv.new_poll(graph.pollfd()), uv.new_timer()

@@ -378,14 +378,14 @@ void mgc_wire_free(struct mgc_wire *w)
     mgc_free(w);
 }
 
-mgc_http mgc_wire_http_for(unsigned v)
+mgc_http mgc_wire_http_for(unsigned libcurl_version)
 {
     /* HTTP/2 defects known to users, as collected in design/client.md 7 */
     static const unsigned bad[] = {0x080901, 0x080a00, 0x080d00, 0x080e00};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (v == bad[i])
+        if (libcurl_version == bad[i])
             return MGC_HTTP_1_1;
-    return v < 0x080600 ? MGC_HTTP_1_1 : MGC_HTTP_2;
+    return libcurl_version < 0x080600 ? MGC_HTTP_1_1 : MGC_HTTP_2;
 }
 
 mgc_http mgc_wire_default_http(void)
