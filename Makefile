@@ -126,14 +126,14 @@ $(BUILD)/spec/core/%: $(BUILD)/spec/core/%.o $(SUPPORT) $(CORE_A)
 $(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o $(if $(filter asan,$(FLAVOUR)),$(BUILD)/spec/support/asan.o)
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS)
 
+$(BUILD)/bench/%: $(BUILD)/bench/%.o
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
+
 # One run of C tests and specs; the targets below say of which flavour, under what and which specs.
 NAME ?= tests
 check: all programs
 	@$(RUN_SPECS) $(NAME) $(TESTS) -- $(SPECS)
 .PHONY: check
-
-$(BUILD)/bench/%: $(BUILD)/bench/%.o
-	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
 
 test:  ## run every test and spec
 	$(NEED) build test

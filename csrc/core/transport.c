@@ -2,17 +2,18 @@
 #include "core/transport.h"
 
 #include "core/base/clock.h"
+#include "core/base/headers.h"
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
 #include "core/identity/credential.h"
+#include "core/wire/global.h"
 #include "core/wire/wire.h"
 
 #include <stddef.h>
-#include <unistd.h>
 
 struct mgc_transport {
     struct mgc_wire     *wire;
-    pid_t                maker;
+    unsigned             forks; /* when it was made */
     uint64_t             last_id;
     struct mgc_exchanges waiting, parked, under_way, delayed, done; /* one for each state */
     int                  n_done;
@@ -31,7 +32,7 @@ mgc_code mgc_transport_new(struct mgc_transport **out, struct mgc_error *e)
         mgc_free(t);
         return rc;
     }
-    t->maker    = getpid();
+    t->forks    = mgc_global_forks();
     t->check_ms = t->wake_ms = MGC_NEVER;
     TAILQ_INIT(&t->waiting);
     TAILQ_INIT(&t->parked);
@@ -55,7 +56,7 @@ static void free_all(struct mgc_exchanges *list)
 
 void mgc_transport_free(struct mgc_transport *t)
 {
-    if (t == NULL || t->maker != getpid())
+    if (t == NULL || t->forks != mgc_global_forks())
         return; /* in a child: closing TLS would end the parent's connections */
     struct mgc_exchange *x;
     TAILQ_FOREACH (x, &t->under_way, link)
@@ -71,7 +72,7 @@ void mgc_transport_free(struct mgc_transport *t)
 
 mgc_code mgc_transport_check(const struct mgc_transport *t, struct mgc_error *e)
 {
-    return t->maker == getpid() ? MGC_OK : mgc_error_set(e, MGC_EFORKED, NULL);
+    return t->forks == mgc_global_forks() ? MGC_OK : mgc_error_set(e, MGC_EFORKED, NULL);
 }
 
 /* ---- an exchange's way through --------------------------------------------------------------- */
@@ -96,7 +97,7 @@ static struct mgc_exchanges *list_of(struct mgc_transport *t, mgc_state state)
 static void move(struct mgc_transport *t, struct mgc_exchange *x, mgc_state state)
 {
     TAILQ_REMOVE(list_of(t, x->state), x, link);
-    mgc_exchange_enter(x, state, mgc_wire_now_ms(t->wire));
+    mgc_exchange_enter(x, state, mgc_now_ms());
     TAILQ_INSERT_TAIL(list_of(t, state), x, link);
     t->n_done += state == MGC_DONE;
 }
@@ -149,7 +150,7 @@ static void judge_fetch(struct mgc_transport *t, struct mgc_exchange *x)
     struct mgc_error       e;
     struct mgc_request    *r        = NULL;
     struct mgc_credential *c        = x->fetch_for;
-    int64_t                again_ms = -1, now_ms = mgc_wire_now_ms(t->wire);
+    int64_t                again_ms = -1, now_ms = mgc_now_ms();
     mgc_code               rc = mgc_credential_settle(c, &x->attempt, now_ms, &again_ms, &e);
     if (rc != MGC_OK && again_ms >= 0 && mgc_credential_begin(c, &r, &t->ids, &e) == MGC_OK) {
         mgc_exchange_again(x, r);
@@ -167,7 +168,7 @@ static void judge_fetch(struct mgc_transport *t, struct mgc_exchange *x)
 static bool has_token(struct mgc_transport *t, struct mgc_exchange *x)
 {
     struct mgc_credential *c      = x->origin->credential;
-    const int64_t          now_ms = mgc_wire_now_ms(t->wire);
+    const int64_t          now_ms = mgc_now_ms();
     if (c == NULL)
         return true;
     if (mgc_credential_wants(c, now_ms))
@@ -199,11 +200,21 @@ static void start_waiting(struct mgc_transport *t)
     }
 }
 
+/* RFC 9110 15.5.2: a 401 that is about the token says so in this header. Intune sends others. */
+static bool is_challenge(const struct mgc_attempt *a)
+{
+    const char *value;
+    size_t      n;
+    return a->error.code == MGC_OK && a->status == 401 &&
+           mgc_header_find(mgc_buf_text(&a->headers), a->headers.len, "WWW-Authenticate", &value,
+                           &n);
+}
+
 /* A refused token was not acted on, whatever the method: one new token, one more attempt. */
 static bool reauthorise(struct mgc_transport *t, struct mgc_exchange *x)
 {
     const struct mgc_attempt *a = &x->attempt;
-    if (a->error.code != MGC_OK || a->status != 401 || a->token == NULL || x->reauthorised ||
+    if (!is_challenge(a) || a->token == NULL || x->reauthorised ||
         !mgc_credential_refused(x->origin->credential, a->token))
         return false;
     x->reauthorised = true;
@@ -286,7 +297,7 @@ static void end_overdue(struct mgc_transport *t, struct mgc_exchanges *list, int
  * drawn anew. That happens every few seconds, not at every step. */
 static void check_deadlines(struct mgc_transport *t)
 {
-    int64_t now_ms = mgc_wire_now_ms(t->wire);
+    int64_t now_ms = mgc_now_ms();
     if (now_ms < t->check_ms)
         return;
     t->check_ms = MGC_NEVER;
@@ -337,10 +348,12 @@ mgc_code mgc_transport_step(struct mgc_transport *t, int wait_ms, int *finished,
     start_waiting(t);
     settle(t); /* what could not even be started */
     mgc_code rc = mgc_wire_step(t->wire, shorten(t, wait_ms), e);
+    settle(t);
     if (rc != MGC_OK)
         return rc;
-    settle(t);
     check_deadlines(t);
+    if (t->wake_ms <= mgc_now_ms())
+        t->wake_ms = MGC_NEVER; /* it has done its work; or no step would ever wait again */
     mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
     *finished = t->n_done;
     return MGC_OK;

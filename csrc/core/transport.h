@@ -5,8 +5,8 @@
  * until it is taken.
  *
  * Not thread safe: a transport belongs to the thread that steps it; any number of transports may
- * live in one process. It does not survive a fork: in the child every call is refused with
- * MGC_EFORKED, and freeing it there leaves the connections of the parent alone.
+ * live in one process. It does not survive a fork: in a child only mgc_transport_check(), which says
+ * so, and mgc_transport_free(), which leaves the parent's connections alone, may be called.
  */
 #ifndef MGC_TRANSPORT_H
 #define MGC_TRANSPORT_H
@@ -55,7 +55,7 @@ int mgc_transport_fd(struct mgc_transport *t);
 /* When step must be called even if the descriptor stays quiet: mgc_now_ms() clock, MGC_NEVER. */
 int64_t mgc_transport_due_ms(struct mgc_transport *t);
 
-/* A moment of the caller's own at which step shall end its wait; MGC_NEVER: none. */
+/* A moment of the caller's own at which step shall end its wait, once; MGC_NEVER: none. */
 void mgc_transport_wake(struct mgc_transport *t, int64_t at_ms);
 
 #endif

@@ -11,6 +11,8 @@
 
 enum { WAIT_MAX_S = 3600 };
 
+#define FAR_S 1e12 /* later than any clock of ours will show */
+
 struct lmg_transport {
     struct mgc_transport *core; /* NULL when closed or not yet open */
 };
@@ -227,8 +229,9 @@ static int transport_timeout(lua_State *L)
 static int transport_wake(lua_State *L)
 {
     struct mgc_transport *t  = check_open(L);
-    lua_Number            at = luaL_optnumber(L, 2, -1);
-    mgc_transport_wake(t, lua_isnoneornil(L, 2) ? MGC_NEVER : (int64_t)ceil((double)at * 1000));
+    lua_Number            at = luaL_optnumber(L, 2, HUGE_VAL);
+    luaL_argcheck(L, at >= 0, 2, "must be a time");
+    mgc_transport_wake(t, at < FAR_S ? (int64_t)ceil((double)at * 1000) : MGC_NEVER);
     return 0;
 }
 

@@ -178,7 +178,8 @@ function Transport:pollfd() end
 ---@return number?
 function Transport:timeout() end
 
---- Makes pollfd readable and timeout expire at a moment of the caller's (core.now() clock); nil: no more.
+--- Makes pollfd readable and timeout expire at a moment of the caller's (core.now() clock), until the step
+--- that sees it; nil: no more.
 ---@param at? number
 function Transport:wake(at) end
 

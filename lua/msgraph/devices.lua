@@ -119,7 +119,7 @@ end
 local function add_page(page, found, order)
   for _, device in ipairs(page.value) do
     local id = type(device) == "table" and device.id
-    if type(id) ~= "string" then return false end
+    if type(id) ~= "string" or not core.segment(id) then return false end
     if not found[id] then order[#order + 1] = id end
     found[id] = device
   end
@@ -135,7 +135,7 @@ local function list(client, path)
     local page, err = client:get(target)
     if not page then return nil, err end
     if type(page) ~= "table" or type(page.value) ~= "table" then return unusable("has no value") end
-    if not add_page(page, found, order) then return unusable("holds a device without an id") end
+    if not add_page(page, found, order) then return unusable("holds a device without a usable id") end
     target = text(page["@odata.nextLink"])
   end
   return found, order

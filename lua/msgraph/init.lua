@@ -48,7 +48,9 @@ local function default_client()
 end
 
 --- Takes all devices of a user out of management, with the client that the environment describes:
---- MSGRAPH_ACCESS_TOKEN, and MSGRAPH_CLOUD, MSGRAPH_ENDPOINT, MSGRAPH_CA_FILE where needed.
+--- MSGRAPH_ACCESS_TOKEN or AZURE_TENANT_ID, AZURE_CLIENT_ID and one of AZURE_CLIENT_SECRET,
+--- AZURE_CLIENT_CERTIFICATE_PATH, AZURE_FEDERATED_TOKEN_FILE; and MSGRAPH_CLOUD, MSGRAPH_ENDPOINT,
+--- MSGRAPH_CA_FILE where needed.
 ---@param user string object id or principal name
 ---@param opts? msgraph.RemoveOpts
 ---@return true|msgraph.RemoveResult? done as client:remove_all_devices

@@ -38,7 +38,7 @@ end
 
 -- What lua-cjson can not write everywhere (an empty array, a number of more than 14 digits) goes
 -- through it as a string with this mark, which is taken off again, quotes and all. No other string
--- begins like that: it would be refused.
+-- holds it: it would be refused.
 local MARK, MARKED = "\0raw:", '"\\u0000raw:([^"]*)"'
 
 -- Where in the value we are, for messages: {"value", 2, "name"} reads "value[2].name".
@@ -56,7 +56,7 @@ end
 
 local function check_string(text, path)
   if not utf8_len(text) then refuse(path, "the string is not UTF-8") end
-  if text:find(MARK, 1, true) == 1 then refuse(path, "no string may begin with NUL and \"raw:\"") end
+  if text:find(MARK, 1, true) then refuse(path, "no string may hold NUL and \"raw:\"") end
   return text
 end
 

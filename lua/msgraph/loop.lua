@@ -1,25 +1,31 @@
 -- lua/msgraph/loop.lua
 --- The one loop of a Lua state: moves the transport, and resumes whoever waits.
 --
--- A task is a table with a coroutine `co`; task.lua makes them. Inside a task a wait yields;
--- anywhere else it drives the loop, and the other tasks go on meanwhile.
+-- A task is a table with a method `resume`, and a coroutine `co` once it has begun; task.lua makes
+-- them. Inside a task a wait yields; anywhere else it drives the loop, and the other tasks go on
+-- meanwhile.
 --
--- Whatever finishes goes into the ready queue first and is resumed from there, one at a time, so a
--- raised error or an interrupt between two resumptions loses nobody.
+-- Whatever finishes goes into the ready queue first and is resumed from there, one at a time, so an
+-- error raised between two resumptions loses nobody. An interrupt (Ctrl-C in a script) may hit any
+-- instruction: the queue stays whole, and at most the task it hit ends with it.
 --
--- A coroutine of somebody else's inside a task (a generator that asks Graph, say) cannot be
--- yielded through. It drives the transport only: resuming other tasks from there would nest them
--- in one another, and sixty-odd levels end in Lua's "C stack overflow".
+-- Some places inside a task cannot be yielded through: a coroutine of somebody else's (a generator
+-- that asks Graph, say), a callback of a C function. There a wait drives the transport only: resuming
+-- other tasks from there would nest them in one another, and sixty-odd levels end in Lua's "C stack
+-- overflow".
 local core = require "msgraph.core"
 
 local M = {}
 
 local MAX_WAIT = 3600.0 -- seconds, the transport's ceiling for one step
+local ROOM = 256 -- requests the transport sends at a time; no task begins only to wait behind them
 
 local transport -- nil while nobody needs one
 local owners = setmetatable({}, { __mode = "k" }) -- open clients; a forgotten one vanishes by itself
 local waiting = {} -- request id -> the task or slot that waits for it
-local head, tail, queued = nil, nil, 0 -- tasks to resume, linked by `after`
+local asked = 0 -- how many requests are waited for
+local ready, first = {}, 1 -- tasks to resume: ready[first], ready[first + 1], ...
+local fresh, next_fresh = {}, 1 -- tasks that have not begun: they need no memory yet
 local timers = {} -- binary heap of { at = seconds, waiter = task or slot }
 local current -- the task being resumed, nil outside
 local armed -- what the transport was last told to wake for: a time, "ready", "stale" or nil
@@ -54,14 +60,21 @@ local function pop_timer()
   return top
 end
 
+-- Whether a task can go on, or begin, right now.
+local function has_work()
+  return ready[first] ~= nil or fresh[next_fresh] ~= nil and asked < ROOM
+end
+
 -- Lets a host's poll wake for our timers and for tasks that are ready.
 local function arm()
   if not transport then return end
-  local at = head and "ready" or timers[1] and timers[1].at
+  local work = has_work()
+  local at = work and "ready" or timers[1] and timers[1].at
   if at == armed then return end
   armed = at
-  transport:wake(head and core.now() or at)
+  transport:wake(work and core.now() or at)
 end
+M.arm = arm
 
 -- ---- the transport's life -----------------------------------------------------------------------
 
@@ -83,7 +96,7 @@ local function begin_anew()
   transport, armed = nil, nil
   owners = setmetatable({}, getmetatable(owners))
   waiting, timers = {}, {}
-  head, tail, queued = nil, nil, 0
+  ready, first, fresh, next_fresh, asked = {}, 1, {}, 1, 0
 end
 
 --- A client opens: from now on there is a transport.
@@ -95,11 +108,12 @@ function M.open(owner)
   local ok, failure = need_transport()
   if not ok then return nil, failure end
   owners[owner] = true
+  arm()
   return true
 end
 
 local function idle()
-  return not head and not next(waiting) and not timers[1]
+  return not ready[first] and not fresh[next_fresh] and not next(waiting) and not timers[1]
 end
 
 -- A transport nobody holds open and nobody waits on has descriptors to give back.
@@ -112,22 +126,32 @@ end
 
 -- ---- waiters ------------------------------------------------------------------------------------
 
---- The task this code runs in, nil outside of tasks and in coroutines that are not ours.
+--- The task this code runs in, nil where it can not yield: outside of tasks, in coroutines that are not
+--- ours, in callbacks of C functions (string.gsub, table.sort), in `__close` of a task that ends.
 ---@return table?
 function M.current()
-  if current and current.co == coroutine.running() then return current end
+  if current and not current.closing and current.co == coroutine.running() and coroutine.isyieldable() then
+    return current
+  end
 end
 
--- True inside a foreign coroutine of a running task. (Not `current ~= nil`: an interrupt may have
--- left it behind.)
+-- True in such a place within a running task. (Not `current ~= nil`: an interrupt may have left it behind.)
 local function nested()
-  return current ~= nil and coroutine.status(current.co) == "normal"
+  if not current or not current.co then return false end
+  local status = coroutine.status(current.co)
+  return status == "normal" or status == "running" or current.closing and not current.done
 end
 
---- The task this code runs in, also from within a foreign coroutine of it.
+--- The task this code runs in, also from where it can not yield.
 ---@return table?
 function M.enclosing()
   return M.current() or nested() and current or nil
+end
+
+-- A cancelled task that goes on, up the stack or in a pcall, sends and waits for nothing more.
+local function check_cancelled()
+  local task = M.enclosing()
+  if task and task.cancelled and not task.closing then error(task.cancelled, 0) end
 end
 
 --- Makes a waiter go on: a task is queued, a slot is done.
@@ -136,31 +160,44 @@ end
 ---@param b any
 function M.wake(waiter, a, b)
   waiter.a, waiter.b = a, b
-  if not waiter.co then
+  if not waiter.resume then -- a slot
     waiter.done = true
     return
   end
   waiter.id = nil
-  if tail then tail.after = waiter else head = waiter end
-  tail, queued = waiter, queued + 1
+  ready[#ready + 1] = waiter
 end
 
---- Queues a task that has not run yet, or gives way.
+--- Queues a task that gives way, or one that has not begun yet.
 ---@param task table
 function M.enqueue(task)
-  M.wake(task)
+  if task.co then
+    M.wake(task)
+  else
+    fresh[#fresh + 1] = task
+  end
   if not M.current() then arm() end
+end
+
+local function wait_for_answer(id, waiter)
+  waiting[id] = waiter
+  asked = asked + 1
+end
+
+local function stop_waiting(id)
+  local waiter = waiting[id]
+  if not waiter then return nil end
+  waiting[id] = nil
+  asked = asked - 1
+  return waiter
 end
 
 local function collect()
   while true do
     local id, response, failure = transport:take()
     if not id then return end
-    local waiter = waiting[id]
-    if waiter then
-      waiting[id] = nil
-      M.wake(waiter, response, failure)
-    end
+    local waiter = stop_waiting(id)
+    if waiter and waiter.id == id then M.wake(waiter, response, failure) end
   end
 end
 
@@ -173,23 +210,45 @@ local function fire_timers()
   end
 end
 
-local function pop_ready()
-  local task = head
-  head, task.after, queued = task.after, nil, queued - 1
-  if not head then tail = nil end
-  return task
+-- A task that an interrupt or the lack of memory kept from beginning, or from noting its end: who joins
+-- it shall not wait for ever.
+local function mourn()
+  if not current or current.done or nested() then return end
+  if not current.co or coroutine.status(current.co) == "dead" then current:interrupted() end
+end
+
+local function resume(task, outer)
+  current = task
+  task:resume()
+  current = outer
+end
+
+-- Begins as many tasks as there is room for.
+local function run_fresh(outer)
+  local last = #fresh
+  while next_fresh <= last and asked < ROOM do
+    local task = fresh[next_fresh]
+    if not task then break end -- a nested run took the rest
+    fresh[next_fresh] = false
+    next_fresh = next_fresh + 1
+    resume(task, outer)
+  end
+  if not fresh[next_fresh] then fresh, next_fresh = {}, 1 end
 end
 
 -- Resumes what is ready now; what becomes ready meanwhile waits for the next step.
 local function run_ready()
-  local outer = nested() and current or nil
-  for _ = 1, queued do
-    if not head then return end -- a nested run took the rest
-    local task = pop_ready()
-    current = task
-    task:resume()
-    current = outer
+  mourn()
+  local outer, last = nested() and current or nil, #ready
+  while first <= last do
+    local task = ready[first]
+    if not task then break end -- a nested run took the rest
+    ready[first] = false
+    first = first + 1
+    resume(task, outer)
   end
+  if not ready[first] then ready, first = {}, 1 end
+  if fresh[next_fresh] then run_fresh(outer) end
 end
 
 -- ---- steps --------------------------------------------------------------------------------------
@@ -199,7 +258,7 @@ end
 local function turn(wait, run_tasks)
   local ok, failure = need_transport()
   if not ok then return nil, failure end
-  if head and run_tasks then
+  if run_tasks and has_work() then
     wait = 0
   elseif timers[1] then
     wait = math.max(0, math.min(wait, timers[1].at - core.now()))
@@ -238,9 +297,7 @@ end
 --- Gives up waiting for a request: it is cancelled, its answer dropped.
 ---@param id integer
 function M.forget(id)
-  if not waiting[id] then return end
-  waiting[id] = nil
-  if transport then transport:cancel(id) end
+  if stop_waiting(id) and transport then transport:cancel(id) end
 end
 
 local Slot = {}
@@ -268,12 +325,12 @@ end
 function M.await(id, owner)
   local task = M.current()
   if not task then
-    local slot = { id = id, owner = owner }
-    waiting[id] = slot
+    local slot = { id = id, owner = owner, a = nil, b = nil, done = false }
+    wait_for_answer(id, slot)
     return wait_outside(slot)
   end
   task.id, task.owner = id, owner
-  waiting[id] = task
+  wait_for_answer(id, task)
   return M.park(task)
 end
 
@@ -284,6 +341,7 @@ end
 ---@return msgraph.core.Response?
 ---@return msgraph.core.Failure?
 function M.exchange(origin, request, owner)
+  check_cancelled()
   local ok, failure = need_transport()
   if not ok then return nil, failure end
   local id
@@ -296,7 +354,6 @@ end
 ---@param task table the current task
 ---@return any, any
 function M.park(task)
-  if task.cancelled then error(task.cancelled, 0) end
   task.parked = true
   return coroutine.yield()
 end
@@ -305,6 +362,7 @@ end
 ---@param register fun(waiter: table)
 ---@return any, any
 function M.wait_for(register)
+  check_cancelled()
   local task = M.current()
   if task then
     register(task)
@@ -318,6 +376,7 @@ end
 --- Waits for a time.
 ---@param seconds number
 function M.sleep(seconds)
+  check_cancelled()
   local timer = { at = core.now() + seconds }
   local task = M.current()
   if not task then
@@ -364,13 +423,14 @@ end
 --- The descriptor to poll for reading; nil while there is nothing to poll.
 ---@return integer?
 function M.pollfd()
+  arm()
   return transport and transport:pollfd()
 end
 
 --- Seconds until `step` should be called even if the descriptor stays quiet; nil: no need.
 ---@return number?
 function M.timeout()
-  if head then return 0 end
+  if has_work() then return 0 end
   local wait = transport and transport:timeout()
   if not timers[1] then return wait end
   local left = math.max(0, timers[1].at - core.now())

@@ -48,12 +48,14 @@ local function finish(task, problem, results)
   leave(task.scope, task)
   for _, waiter in ipairs(task.joiners or {}) do loop.wake(waiter) end
   task.joiners = nil
+  if not loop.enclosing() then loop.arm() end -- a host that only polls shall hear of it
 end
 
 -- A text gets the traceback of where it was raised; an object stays what it is.
 local function fail(task, problem)
   if problem == nil then problem = "error(nil)" end
   if type(problem) == "string" then problem = debug.traceback(task.co, problem) end
+  task.closing = true
   coroutine.close(task.co) -- an error leaves variables to be closed behind
   finish(task, problem)
 end
@@ -72,7 +74,7 @@ function Task:resume()
   self.parked = nil
   local args = self.args
   if args then
-    self.args = nil
+    self.co, self.args, self.fn = coroutine.create(self.fn), nil, nil
     return settle(self, coroutine.resume(self.co, table.unpack(args, 1, args.n)))
   end
   local a, b = self.a, self.b
@@ -80,8 +82,14 @@ function Task:resume()
   return settle(self, coroutine.resume(self.co, a, b))
 end
 
+--- Ends a task whose end an interrupt kept from being noted: called by the loop only.
+---@package
+function Task:interrupted()
+  finish(self, "the task was interrupted")
+end
+
 local function start(scope, fn, ...)
-  local task = setmetatable({ co = coroutine.create(fn), args = table.pack(...), scope = scope }, Task)
+  local task = setmetatable({ fn = fn, args = table.pack(...), scope = scope }, Task)
   if scope then
     scope.tasks[task] = true
     scope.live = scope.live + 1
@@ -138,12 +146,17 @@ end
 function Task:cancel()
   if self.done then return false end
   self.cancelled = cancelled_error(self)
+  if not self.co then
+    finish(self, self.cancelled)
+    return true
+  end
   if coroutine.status(self.co) ~= "suspended" then
     if self == loop.current() then error(self.cancelled, 0) end
     return true -- it is up the stack: it ends at its next wait
   end
   if self.id then loop.forget(self.id) end
   if self.timer then self.timer.waiter = nil end
+  self.closing = true
   coroutine.close(self.co)
   finish(self, self.cancelled)
   return true

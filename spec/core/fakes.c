@@ -3,7 +3,6 @@
 
 #include "core/base/mem.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,16 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static long            count, fail_at = -1, live;
 static const char     *wanted;
 static bool            seen;
+
+/* Not malloc's own pointers: whoever hands them to malloc_usable_size() or free() is found. */
+enum { ROOM = 16 };
+
+static size_t size_of(const void *p)
+{
+    size_t n;
+    memcpy(&n, (const char *)p - ROOM, sizeof n);
+    return n;
+}
 
 static bool refuse(void)
 {
@@ -27,10 +36,11 @@ static void *fake_malloc(size_t n)
 {
     if (refuse())
         return NULL;
-    void *p = malloc(n > 0 ? n : 1);
+    char *p = malloc(ROOM + n);
     if (p == NULL)
         abort();
-    return p;
+    memcpy(p, &n, sizeof n);
+    return p + ROOM;
 }
 
 static void fake_free(void *p)
@@ -39,10 +49,10 @@ static void fake_free(void *p)
         return;
     pthread_mutex_lock(&lock);
     live--;
-    if (wanted != NULL && memmem(p, malloc_usable_size(p), wanted, strlen(wanted)) != NULL)
+    if (wanted != NULL && memmem(p, size_of(p), wanted, strlen(wanted)) != NULL)
         seen = true;
     pthread_mutex_unlock(&lock);
-    free(p);
+    free((char *)p - ROOM);
 }
 
 static void *fake_realloc(void *p, size_t n)
@@ -50,7 +60,7 @@ static void *fake_realloc(void *p, size_t n)
     void *moved = fake_malloc(n); /* always moves: finds who keeps the old address */
     if (moved == NULL || p == NULL)
         return moved;
-    size_t had = malloc_usable_size(p);
+    size_t had = size_of(p);
     memcpy(moved, p, had < n ? had : n);
     fake_free(p);
     return moved;

@@ -181,7 +181,7 @@ static bool serve(SSL *ssl, const struct request *r)
     if (strncmp(p, "/private", 8) == 0) {
         const char *token = strstr(r->head, "Bearer token-");
         bool        even  = token != NULL && atoi(token + 13) % 2 == 0;
-        return answer(ssl, even ? 204 : 401, "", "");
+        return answer(ssl, even ? 204 : 401, even ? "" : "WWW-Authenticate: Bearer\r\n", "");
     }
     atomic_fetch_add(&acted, 1);
     if (strncmp(p, "/status/", 8) == 0)

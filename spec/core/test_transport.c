@@ -28,9 +28,10 @@ static struct mgc_origin *make_origin(const struct mgc_origin_options *o)
 static void open_all(void)
 {
     struct mgc_origin_options o = origin_options(server.endpoint, server.ca_file);
-    o.connect_ms = o.first_byte_ms = 300;
-    o.stall_ms                     = 200;
-    origin                         = make_origin(&o);
+    o.connect_ms                = 10000;
+    o.first_byte_ms             = 1000; /* what runs under valgrind is slow */
+    o.stall_ms                  = 700;
+    origin                      = make_origin(&o);
     CHECK_INT(MGC_OK, mgc_transport_new(&transport, &error));
 }
 
@@ -130,6 +131,10 @@ static void test_what_can_not_be_sent_is_refused_at_once(void)
     CHECK(go("get", "/json") == NULL);
     CHECK_INT(MGC_EREQUEST, error.code);
     CHECK(go("", "/json") == NULL);
+    struct mgc_request_spec head = request("HEAD", "/json");
+    head.body                    = "{}";
+    head.body_len                = 2;
+    CHECK(send_one(transport, origin, &head, &error) == NULL); /* libcurl would make a POST of it */
     CHECK(go("GET", "https://elsewhere.example/json") == NULL);
     CHECK_INT(MGC_EFOREIGN, error.code);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -383,6 +388,32 @@ static void test_more_than_the_wire_holds_are_queued(void)
     close_all();
 }
 
+/* A host that was busy for longer than the limits finds its answers in the kernel. */
+static void test_answers_that_came_meanwhile_are_not_too_late(void)
+{
+    enum { MANY = 200 };
+    struct mgc_request_spec spec = request("POST", "/status/204");
+    uint64_t                id;
+    int                     n;
+    open_all();
+    origin->connect_ms = origin->first_byte_ms = 20000;
+    for (int round = 0; round < 2; round++) { /* in the second one the connections stand */
+        for (int i = 0; i < MANY; i++)
+            CHECK_INT(MGC_OK, mgc_transport_submit(transport, origin, &spec, &id, &error));
+        if (round == 1) {
+            origin->first_byte_ms = 1000;
+            CHECK_INT(MGC_OK, mgc_transport_step(transport, 0, &n, &error));
+            usleep(1200 * 1000);
+        }
+        for (int i = 0; i < MANY; i++) {
+            struct mgc_exchange *x = finish_one(transport);
+            CHECK_INT(MGC_OK, x->attempt.error.code);
+            mgc_exchange_free(x);
+        }
+    }
+    close_all();
+}
+
 static void test_freeing_with_everything_under_way(void)
 {
     struct mgc_request_spec spec = request("POST", "/silent");
@@ -436,6 +467,9 @@ static void test_a_wake_ends_the_wait(void)
     CHECK_INT(MGC_OK, mgc_transport_step(transport, 5000, &n, &error));
     CHECK(mgc_now_ms() >= from + 30);
     CHECK(mgc_now_ms() < from + 4000);
+    from = mgc_now_ms();
+    CHECK_INT(MGC_OK, mgc_transport_step(transport, 30, &n, &error));
+    CHECK(mgc_now_ms() >= from + 30); /* once: the next wait is a wait again */
     close_all();
 }
 
@@ -547,6 +581,7 @@ int main(void)
     RUN(test_the_whole_operation_has_a_deadline);
     RUN(test_cancel_at_every_stage);
     RUN(test_more_than_the_wire_holds_are_queued);
+    RUN(test_answers_that_came_meanwhile_are_not_too_late);
     RUN(test_freeing_with_everything_under_way);
     RUN(test_a_host_needs_one_descriptor);
     RUN(test_a_wake_ends_the_wait);

@@ -350,14 +350,14 @@ describe("a sign-in service", function()
 
   it("that answers 503 for good is asked twice, and then again by the next request", function()
     tenant:fault { kind = "status", status = 503, path = "oauth2", times = 2 }
-    check(refused(client), "token_refused", "try again later", "answered HTTP 503")
+    check(refused(client), "temporarily_unavailable", "busy", "answered HTTP 503")
     assert.equal(2, asked())
     read_ok(client)
   end)
 
   it("that says when to come back is not asked before", function()
     tenant:fault { kind = "status", status = 429, path = "oauth2", retry_after = "100", times = 1 }
-    for _ = 1, 3 do check(refused(client), "token_refused", "HTTP 429 or 5xx", "answered HTTP 429") end
+    for _ = 1, 3 do check(refused(client), "temporarily_unavailable", "busy", "answered HTTP 429") end
     assert.equal(1, asked())
   end)
 

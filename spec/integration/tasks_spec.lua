@@ -107,4 +107,53 @@ describe("tasks over a tenant", function()
       assert.is_table(client:get("/users"))
     end)
   end)
+
+  -- In a callback of a C function a task can not yield: the call waits there, and nobody's answer is mixed up.
+  it("wait where they can not yield, and get their own answers", function()
+    local tenant <close> = assert(sim.start { users = 50, seed = 1, speed = 0 })
+    local client <close> = assert(graph.connect { endpoint = tenant.endpoint, ca_file = tenant.ca_file,
+      auth = graph.auth.token(tenant:token()) })
+    graph.run(function()
+      local name
+      local text = ("ada"):gsub("ada", function(who)
+        name = assert(client:get("/users/" .. who .. "%40contoso.com")).displayName
+        return name
+      end)
+      assert.equal("Ada Lovelace", name)
+      assert.equal(name, text)
+      local ok, err = client:remove_all_devices("nobody@contoso.com")
+      assert.is_nil(ok)
+      assert.equal("not_found", err.kind)
+    end)
+  end)
+
+  it("may ask once more while they end, in a __close", function()
+    local tenant <close> = assert(sim.start { users = 50, seed = 1, speed = 0 })
+    local client <close> = assert(graph.connect { endpoint = tenant.endpoint, ca_file = tenant.ca_file,
+      auth = graph.auth.token(tenant:token()) })
+    local last
+    local ok, problem = pcall(graph.run, function()
+      local _ <close> = setmetatable({}, { __close = function() last = client:get("/users/ada%40contoso.com") end })
+      error("on purpose", 0)
+    end)
+    assert.is_false(ok)
+    assert.matches("on purpose", problem)
+    assert.equal("Ada Lovelace", last.displayName)
+  end)
+
+  it("send nothing more once they are cancelled", function()
+    local tenant <close> = assert(sim.start { users = 50, seed = 1, speed = 0 })
+    local client <close> = assert(graph.connect { endpoint = tenant.endpoint, ca_file = tenant.ca_file,
+      auth = graph.auth.token(tenant:token()) })
+    graph.run(function()
+      local task
+      task = graph.spawn(function()
+        coroutine.wrap(function() task:cancel() end)() -- from further up its own stack
+        pcall(client.remove_all_devices, client, "ada@contoso.com")
+        client:remove_all_devices("ada@contoso.com")
+      end)
+      assert.is_false(pcall(task.join, task))
+    end)
+    assert.equal(0, #tenant:requests { method = "POST" })
+  end)
 end)

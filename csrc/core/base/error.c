@@ -37,6 +37,12 @@ const char *mgc_phase_name(mgc_phase phase)
     return names[phase];
 }
 
+const char *mgc_error_detail(const struct mgc_error *e)
+{
+    size_t n = strlen(rows[e->code].sentence);
+    return strlen(e->message) > n + 2 ? e->message + n + 2 : e->message;
+}
+
 mgc_code mgc_error_set(struct mgc_error *e, mgc_code code, const char *detail, ...)
 {
     int n      = snprintf(e->message, sizeof e->message, "%s", rows[code].sentence);

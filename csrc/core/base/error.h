@@ -20,7 +20,7 @@
     X(ECANCELLED,         "cancelled",          "cancelled", "cancelled")                          \
     X(EDNS,               "dns",                "network",   "the host name could not be resolved") \
     X(ECONNECT,           "connect",            "network",   "no connection could be made")        \
-    X(ETOKEN,             "token_refused",      "auth",      "no token was given")                 \
+    X(ETOKEN,             "token_refused",      "auth",      "no access token")                    \
     X(EPROXY,             "proxy",              "network",   "the proxy refused the connection")   \
     X(ETLS,               "tls",                "network",   "the TLS handshake failed")           \
     X(ETLS_UNTRUSTED,     "tls_untrusted",      "network",   "the server's certificate is signed by no trusted authority") \
@@ -63,6 +63,9 @@ const char *mgc_code_name(mgc_code code);
 const char *mgc_code_kind(mgc_code code);
 const char *mgc_code_sentence(mgc_code code);
 const char *mgc_phase_name(mgc_phase phase);
+
+/* The part of the message after the code's sentence; the sentence where there is none. */
+const char *mgc_error_detail(const struct mgc_error *e);
 
 /* Fills `e` and returns `code`, so that a function can `return mgc_error_set(...)`.
  * `detail` is printf-like and may be NULL; the message is "sentence: detail". */

@@ -7,6 +7,7 @@
 #include "core/base/url.h"
 #include "core/identity/answer.h"
 #include "core/identity/jwt.h"
+#include "core/wire/global.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -34,14 +35,15 @@ struct mgc_credential {
     mgc_grant          grant;
     struct mgc_origin *login;
     char              *token_path; /* "/{tenant}/oauth2/v2.0/token" */
-    char              *client_id, *scope, *assertion_file;
-    struct mgc_secret  client_secret, refresh_token, assertion;
+    char              *client_id, *scope, *assertion_file, *certificate;
+    struct mgc_secret  client_secret, refresh_token, assertion, password;
     struct mgc_key    *key;
     mgc_alg            alg;
 
     struct mgc_token *token; /* NULL: none yet, or refused */
     struct mgc_error  failure;
     bool              fetching, clock_mended;
+    unsigned          forks; /* when the fetch began: in a child it is not ours */
     int               tries;
     int64_t           next_try_ms, renew_again_ms, began_ms;
     int64_t           offset_s; /* the server's clock minus ours */
@@ -68,16 +70,17 @@ static mgc_code copy_secret(struct mgc_secret *out, const char *text, mgc_code r
 
 static mgc_code set_path(struct mgc_credential *c, const char *tenant, struct mgc_error *e)
 {
-    const size_t n     = strlen(tenant);
-    const char  *fault = mgc_url_segment_fault(tenant, n);
+    static const char end[] = "/oauth2/v2.0/token";
+    const size_t      n     = strlen(tenant);
+    const char       *fault = mgc_url_segment_fault(tenant, n);
     if (fault != NULL)
         return mgc_error_set(e, MGC_EOPTION, "tenant_id: it %s", fault);
-    c->token_path = mgc_malloc(1 + 3 * n + sizeof "/oauth2/v2.0/token");
+    c->token_path = mgc_malloc(1 + 3 * n + sizeof end);
     if (c->token_path == NULL)
         return mgc_error_set(e, MGC_ENOMEM, NULL);
     c->token_path[0] = '/';
     size_t len       = 1 + mgc_url_escape(c->token_path + 1, tenant, n);
-    strcpy(c->token_path + len, "/oauth2/v2.0/token");
+    memcpy(c->token_path + len, end, sizeof end);
     return MGC_OK;
 }
 
@@ -109,6 +112,8 @@ static mgc_code set_texts(struct mgc_credential *c, const struct mgc_credential_
     mgc_code rc = copy_text(&c->client_id, o->client_id, MGC_OK);
     rc          = copy_text(&c->scope, o->scope, rc);
     rc          = copy_text(&c->assertion_file, o->assertion_file, rc);
+    rc          = copy_text(&c->certificate, o->certificate, rc);
+    rc          = copy_secret(&c->password, o->certificate != NULL ? o->password : NULL, rc);
     rc          = copy_secret(&c->client_secret, o->client_secret, rc);
     rc          = copy_secret(&c->refresh_token, o->refresh_token, rc);
     rc          = copy_secret(&c->assertion, o->assertion, rc);
@@ -200,8 +205,10 @@ void mgc_credential_unref(struct mgc_credential *c)
     mgc_secret_clear(&c->client_secret);
     mgc_secret_clear(&c->refresh_token);
     mgc_secret_clear(&c->assertion);
+    mgc_secret_clear(&c->password);
     mgc_key_free(c->key);
     mgc_origin_unref(c->login);
+    mgc_free(c->certificate);
     mgc_free(c->assertion_file);
     mgc_free(c->scope);
     mgc_free(c->client_id);
@@ -252,13 +259,13 @@ struct mgc_token *mgc_credential_token(const struct mgc_credential *c, int64_t n
 
 bool mgc_credential_wants(const struct mgc_credential *c, int64_t now_ms)
 {
-    return c->grant != MGC_GIVEN && !c->fetching && now_ms >= c->next_try_ms &&
+    return c->grant != MGC_GIVEN && !mgc_credential_is_fetching(c) && now_ms >= c->next_try_ms &&
            freshness(c, now_ms) != MGC_FRESH;
 }
 
 bool mgc_credential_is_fetching(const struct mgc_credential *c)
 {
-    return c->fetching;
+    return c->fetching && c->forks == mgc_global_forks();
 }
 
 void mgc_credential_failure(const struct mgc_credential *c, struct mgc_error *e)
@@ -353,6 +360,18 @@ static mgc_code read_assertion(struct mgc_credential *c, struct mgc_buf *form, s
     return rc;
 }
 
+/* Certificates are renewed in place while a service runs. One that can not be read just now, perhaps
+ * because it is being written, leaves the one before. */
+static void reload_key(struct mgc_credential *c)
+{
+    struct mgc_key  *fresh = NULL;
+    struct mgc_error e;
+    if (mgc_key_load(&fresh, c->certificate, c->password.text, &e) != MGC_OK)
+        return;
+    mgc_key_free(c->key);
+    c->key = fresh;
+}
+
 /* How the client proves itself. */
 static mgc_code add_client(struct mgc_credential *c, struct mgc_buf *form,
                            struct mgc_uuid_pool *ids, struct mgc_error *e)
@@ -366,7 +385,10 @@ static mgc_code add_client(struct mgc_credential *c, struct mgc_buf *form,
     rc = field(form, "client_assertion_type", bearer, rc);
     if (rc != MGC_OK)
         return rc;
-    return c->key != NULL ? sign_assertion(c, form, ids) : read_assertion(c, form, e);
+    if (c->key == NULL)
+        return read_assertion(c, form, e);
+    reload_key(c);
+    return sign_assertion(c, form, ids);
 }
 
 /* What is asked for. */
@@ -424,6 +446,7 @@ mgc_code mgc_credential_begin(struct mgc_credential *c, struct mgc_request **out
     mgc_buf_clear(&form);
     c->fetching = rc == MGC_OK;
     c->began_ms = mgc_now_ms();
+    c->forks    = mgc_global_forks();
     if (rc != MGC_OK)
         c->failure = *e;
     return rc;
@@ -477,6 +500,12 @@ static mgc_code refuse(const struct mgc_token_answer *t, struct mgc_error *e)
     return MGC_ETOKEN;
 }
 
+/* Nothing says that the next try would end the same. */
+static bool is_passing(const struct mgc_attempt *a)
+{
+    return a->error.code != MGC_OK || a->status >= 500 || a->status == 429 || a->status == 408;
+}
+
 /* `*again_ms` >= 0 when it is worth a second try at once or a little later. */
 static mgc_code judge(struct mgc_credential *c, const struct mgc_attempt *a, int64_t *again_ms,
                       struct mgc_error *e)
@@ -484,14 +513,16 @@ static mgc_code judge(struct mgc_credential *c, const struct mgc_attempt *a, int
     struct mgc_token_answer t = {0};
     int64_t ms = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, time(NULL));
     if (a->error.code != MGC_OK) {
-        *again_ms = AGAIN_MS;
-        *e        = a->error;
-        return a->error.code;
+        *again_ms = a->error.code != MGC_ENOMEM ? AGAIN_MS : -1;
+        return mgc_error_set(e, a->error.code, "while signing in at %s: %s", c->login->base,
+                             mgc_error_detail(&a->error));
     }
     learn_clock(c, a);
-    if (a->status >= 500 || a->status == 429 || a->status == 408) {
+    if (is_passing(a)) {
         *again_ms = ms < 0 ? AGAIN_MS : ms <= HINT_MAX_MS ? ms : -1;
-        return mgc_error_set(e, MGC_ETOKEN, "%s answered HTTP %d", c->login->base, a->status);
+        mgc_error_set(e, MGC_ETOKEN, "%s answered HTTP %d", c->login->base, a->status);
+        snprintf(e->word, sizeof e->word, "temporarily_unavailable"); /* RFC 6749's word for it */
+        return MGC_ETOKEN;
     }
     mgc_code rc = mgc_answer_read(&t, mgc_buf_text(&a->body), a->body.len);
     if (rc != MGC_OK)
@@ -513,12 +544,12 @@ static void note_failure(struct mgc_credential *c, const struct mgc_attempt *a, 
     int64_t hint = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, time(NULL));
     c->failure   = *e;
     if (freshness(c, now_ms) != MGC_STALE) { /* the renewal failed; the token is still good */
-        c->next_try_ms    = now_ms + c->renew_again_ms;
+        c->next_try_ms    = mgc_earlier(now_ms + c->renew_again_ms, c->token->stale_ms);
         c->renew_again_ms = mgc_earlier(2 * c->renew_again_ms, RENEW_AGAIN_MAX_MS);
-    } else if (hint >= 0) {
-        c->next_try_ms = now_ms + hint;
+    } else if (is_passing(a)) {
+        c->next_try_ms = hint >= 0 ? now_ms + hint : now_ms;
     } else {
-        c->next_try_ms = e->word[0] != '\0' ? now_ms + REFUSED_MS : now_ms;
+        c->next_try_ms = now_ms + REFUSED_MS;
     }
 }
 

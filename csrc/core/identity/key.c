@@ -37,8 +37,8 @@ static int give_password(char *out, int size, int writing, void *password)
     size_t n = password != NULL ? strlen(password) : 0;
     if (n > (size_t)size)
         return -1;
-    if (n > 0)
-        memcpy(out, password, n);
+    for (size_t i = 0; i < n; i++) /* no NUL is wanted behind it */
+        out[i] = ((const char *)password)[i];
     return (int)n;
 }
 

@@ -12,22 +12,40 @@
 
 enum { OLDEST = 0x075800 };
 
+/* Before each block of libcurl's stands its size, so that any allocator will do. */
+enum { SIZE_ROOM = 16 };
+
+static void *curl_take(size_t n)
+{
+    char *block = n < (size_t)-1 - SIZE_ROOM ? mgc_malloc(SIZE_ROOM + n) : NULL;
+    if (block == NULL)
+        return NULL;
+    memcpy(block, &n, sizeof n);
+    return block + SIZE_ROOM;
+}
+
+static size_t size_of(const void *p)
+{
+    size_t n;
+    memcpy(&n, (const char *)p - SIZE_ROOM, sizeof n);
+    return n;
+}
+
 static void curl_wiping_free(void *p)
 {
-    if (p != NULL)
-        mgc_wipe(p, malloc_usable_size(p));
-    mgc_free(p);
+    if (p == NULL)
+        return;
+    mgc_wipe(p, size_of(p));
+    mgc_free((char *)p - SIZE_ROOM);
 }
 
 /* realloc() would leave the old bytes behind when it moves them. */
 static void *curl_wiping_realloc(void *p, size_t n)
 {
     if (p == NULL)
-        return mgc_malloc(n);
-    size_t had = malloc_usable_size(p);
-    if (n > 0 && n <= had && had <= 2 * n)
-        return p;
-    void *moved = mgc_malloc(n);
+        return curl_take(n);
+    size_t had   = size_of(p);
+    void  *moved = curl_take(n);
     if (moved == NULL)
         return NULL;
     memcpy(moved, p, n < had ? n : had);
@@ -38,16 +56,30 @@ static void *curl_wiping_realloc(void *p, size_t n)
 static char *curl_copy(const char *s)
 {
     size_t n    = strlen(s) + 1;
-    char  *copy = mgc_malloc(n);
+    char  *copy = curl_take(n);
     return copy != NULL ? memcpy(copy, s, n) : NULL;
 }
 
 static void *curl_zeroed(size_t n, size_t size)
 {
-    return size > 0 && n > (size_t)-1 / size ? NULL : mgc_calloc(n * size);
+    void *p = size > 0 && n > (size_t)-1 / size ? NULL : curl_take(n * size);
+    if (p != NULL)
+        memset(p, 0, n * size);
+    return p;
 }
 
 static CURLcode outcome;
+static unsigned forks;
+
+static void count_fork(void)
+{
+    forks++;
+}
+
+unsigned mgc_global_forks(void)
+{
+    return forks;
+}
 
 static void wiping_free(void *p)
 {
@@ -68,8 +100,9 @@ static void wipe_json(void)
 
 static void init_once(void)
 {
+    pthread_atfork(NULL, NULL, count_fork);
     /* a no-op that only counts when the host was first; then its allocator stays */
-    outcome = curl_global_init_mem(CURL_GLOBAL_DEFAULT, mgc_malloc, curl_wiping_free,
+    outcome = curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_take, curl_wiping_free,
                                    curl_wiping_realloc, curl_copy, curl_zeroed);
     wipe_json();
 }

@@ -16,4 +16,8 @@
 /* MGC_EINTERNAL when libcurl is too old or fails. Cheap after the first time. */
 mgc_code mgc_global_init(struct mgc_error *e) MGC_NODISCARD;
 
+/* How often this process was forked into being, counted from the first init: a handle that was made at
+ * another count belongs to an ancestor. A counter, because getpid() is a system call. */
+unsigned mgc_global_forks(void);
+
 #endif

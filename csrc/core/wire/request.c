@@ -49,6 +49,8 @@ static mgc_code check(const struct mgc_request_spec *spec, struct mgc_error *e)
     if (!is_method(spec->method))
         return mgc_error_set(e, MGC_EREQUEST, "the method must be 1 to %d upper case letters",
                              MGC_METHOD_MAX);
+    if (spec->body != NULL && strcmp(spec->method, "HEAD") == 0)
+        return mgc_error_set(e, MGC_EREQUEST, "HEAD has no body");
     for (size_t i = 0; i < spec->n_headers; i++) {
         const struct mgc_header *h = &spec->headers[i];
         if (!mgc_header_is_valid(h->name, h->name_len, h->value, h->value_len))

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Small, since they are wiped after each request; the first can not be smaller. */
+enum { SEND_BUFFER = 16 * 1024, RECEIVE_BUFFER = 4 * 1024 };
 enum { IDLE_MAX_S = 60, CONNECTION_LIFE_S = 300 }; /* design/client.md 7 */
 
 /* ---- what libcurl calls ---------------------------------------------------------------------- */
@@ -94,6 +96,8 @@ static CURLcode set_up(struct mgc_slot *s)
     SET(PRIVATE, s);
     SET(ERRORBUFFER, s->words);
     SET(NOSIGNAL, 1L);
+    SET(UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
+    SET(BUFFERSIZE, (long)RECEIVE_BUFFER);
     SET(PATH_AS_IS, 1L);
     SET(FOLLOWLOCATION, 0L); /* a token is never carried to where an answer points */
     SET(SUPPRESS_CONNECT_HEADERS, 1L);
@@ -195,9 +199,14 @@ void mgc_slot_describe(struct mgc_slot *s, CURLcode cc)
     long                version = 0;
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(s->easy, CURLINFO_HTTP_VERSION, &version);
-    a->status = (int)status;
+    a->status = a->phase == MGC_ANSWERED ? (int)status : 0; /* not the one before */
     a->http2  = version == CURL_HTTP_VERSION_2_0;
-    if (cc != CURLE_OK && a->error.code == MGC_OK) /* a callback that gave up has said why */
+    if (cc == CURLE_OK || a->error.code != MGC_OK) /* a callback that gave up has said why */
+        return;
+    if (strncmp(s->words, "Unsupported proxy", 17) ==
+        0) /* and then the whole URL, password and all */
+        mgc_error_set(&a->error, MGC_EPROXY, "the proxy's URL can not be used");
+    else
         mgc_error_set(&a->error, mgc_failure_code(s->easy, cc, a->phase), "%s",
                       s->words[0] != '\0' ? s->words : curl_easy_strerror(cc));
 }

@@ -88,12 +88,15 @@ void mgc_watch_gone(struct mgc_watch *w, int fd)
 
 static unsigned short local_port_of(int fd)
 {
-    struct sockaddr_storage at   = {0};
-    socklen_t               size = sizeof at;
-    if (getsockname(fd, (struct sockaddr *)&at, &size) != 0)
+    union {
+        struct sockaddr     any;
+        struct sockaddr_in  v4;
+        struct sockaddr_in6 v6;
+    } at           = {.v6 = {.sin6_port = 0}};
+    socklen_t size = sizeof at;
+    if (getsockname(fd, &at.any, &size) != 0)
         return 0;
-    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-                                          : ((struct sockaddr_in *)&at)->sin_port);
+    return ntohs(at.any.sa_family == AF_INET6 ? at.v6.sin6_port : at.v4.sin_port);
 }
 
 bool mgc_watch_is_hung_up(struct mgc_watch *w, int local_port)

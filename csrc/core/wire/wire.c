@@ -8,6 +8,7 @@
 #include "core/wire/watch.h"
 
 #include <curl/curl.h>
+#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -73,6 +74,25 @@ static int on_timer(CURLM *multi, long timeout_ms, void *wire)
     return 0;
 }
 
+static bool set_up_multi(struct mgc_wire *w)
+{
+    w->multi = curl_multi_init();
+    bool ok =
+        w->multi != NULL &&
+        curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
+        curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w) == CURLM_OK &&
+        curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
+        curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w) == CURLM_OK &&
+        curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)MGC_IN_FLIGHT_MAX) == CURLM_OK &&
+        curl_multi_setopt(w->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)MGC_IN_FLIGHT_MAX) ==
+            CURLM_OK;
+    if (!ok) {
+        curl_multi_cleanup(w->multi);
+        w->multi = NULL;
+    }
+    return ok;
+}
+
 /* ---- slots ------------------------------------------------------------------------------------ */
 
 static struct mgc_slot *take_slot(struct mgc_wire *w)
@@ -108,7 +128,7 @@ bool mgc_wire_has_room(const struct mgc_wire *w)
 
 static CURLcode launch(struct mgc_wire *w, struct mgc_slot *s)
 {
-    CURLcode cc = mgc_slot_load(s);
+    CURLcode cc = w->multi != NULL || set_up_multi(w) ? mgc_slot_load(s) : CURLE_OUT_OF_MEMORY;
     if (cc == CURLE_OK && curl_multi_add_handle(w->multi, s->easy) != CURLM_OK)
         cc = CURLE_OUT_OF_MEMORY;
     return cc;
@@ -150,6 +170,8 @@ void mgc_wire_cancel(struct mgc_wire *w, struct mgc_attempt *a)
 static void act(struct mgc_wire *w, curl_socket_t fd, int bits)
 {
     int running;
+    if (w->multi == NULL || w->fault != MGC_OK)
+        return;
     if (curl_multi_socket_action(w->multi, fd, bits, &running) != CURLM_OK)
         w->fault = MGC_ENOMEM;
 }
@@ -166,7 +188,7 @@ static void collect(struct mgc_wire *w)
 {
     CURLMsg *m;
     int      left;
-    while ((m = curl_multi_info_read(w->multi, &left)) != NULL) {
+    while (w->multi != NULL && (m = curl_multi_info_read(w->multi, &left)) != NULL) {
         struct mgc_slot *s  = NULL;
         CURLcode         cc = m->data.result; /* m is gone with the handle */
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s);
@@ -180,7 +202,8 @@ static void collect(struct mgc_wire *w)
     }
 }
 
-/* When a socket could not be watched, libcurl does not say whose: nobody shall wait for nothing. */
+/* When a socket could not be watched, libcurl does not say whose, and its books are not in order any
+ * more: nobody shall wait for nothing, and the next request begins with a new handle. */
 static void give_up(struct mgc_wire *w)
 {
     for (int i = 0; i < w->n_slots; i++) {
@@ -190,7 +213,10 @@ static void give_up(struct mgc_wire *w)
         mgc_error_set(&a->error, w->fault, "a socket could not be watched");
         end(w, a, CURLE_OK);
     }
-    w->fault = MGC_OK;
+    curl_multi_cleanup(w->multi);
+    w->multi  = NULL;
+    w->due_ms = MGC_NEVER;
+    w->fault  = MGC_OK;
 }
 
 static void look_after(struct mgc_wire *w)
@@ -227,29 +253,34 @@ static int wait_for(const struct mgc_wire *w, int wait_ms)
     return (int)mgc_earlier(wait_ms, left > 0 ? left : 0);
 }
 
-mgc_code mgc_wire_step(struct mgc_wire *w, int wait_ms, struct mgc_error *e)
+/* Serves everything the kernel has: what has arrived shall not be too late only because much has. */
+static int serve_all(struct mgc_wire *w, int wait_ms)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
+    int                n;
+    do {
+        n              = epoll_wait(w->home.watch.epoll, events, EVENTS_AT_ONCE, wait_ms);
+        w->home.now_ms = mgc_now_ms();
+        wait_ms        = 0;
+        for (int i = 0; i < n; i++)
+            serve(w, &events[i]);
+        look_after(w);
+    } while (n == EVENTS_AT_ONCE);
+    return n;
+}
+
+mgc_code mgc_wire_step(struct mgc_wire *w, int wait_ms, struct mgc_error *e)
+{
     w->home.now_ms = mgc_now_ms();
     look_after(w);
-    int n = epoll_wait(w->home.watch.epoll, events, EVENTS_AT_ONCE, wait_for(w, wait_ms));
-    if (n < 0 && errno != EINTR)
+    if (serve_all(w, wait_for(w, wait_ms)) < 0 && errno != EINTR)
         return mgc_error_set(e, MGC_EINTERNAL, "epoll_wait: %s", strerror(errno));
-    w->home.now_ms = mgc_now_ms();
-    for (int i = 0; i < n; i++)
-        serve(w, &events[i]);
-    look_after(w);
     return MGC_OK;
 }
 
 int64_t mgc_wire_due_ms(const struct mgc_wire *w)
 {
     return w->due_ms;
-}
-
-int64_t mgc_wire_now_ms(const struct mgc_wire *w)
-{
-    return w->home.now_ms;
 }
 
 /* ---- hosts ------------------------------------------------------------------------------------ */
@@ -275,17 +306,18 @@ void mgc_wire_alarm(struct mgc_wire *w, int64_t at_ms)
 
 /* ---- making and closing ------------------------------------------------------------------------ */
 
-static bool set_up_multi(struct mgc_wire *w)
+/* Whether a directory holds names such as 5ed36f99.0, by which OpenSSL finds an authority. A small
+ * image may have the directory with nothing but the bundle in it. */
+static bool is_hashed(const char *path)
 {
-    w->multi = curl_multi_init();
-    return w->multi != NULL &&
-           curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
-           curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w) == CURLM_OK &&
-           curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
-           curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w) == CURLM_OK &&
-           curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)MGC_IN_FLIGHT_MAX) == CURLM_OK &&
-           curl_multi_setopt(w->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)MGC_IN_FLIGHT_MAX) ==
-               CURLM_OK;
+    DIR           *d     = opendir(path);
+    bool           found = false;
+    struct dirent *entry;
+    while (d != NULL && !found && (entry = readdir(d)) != NULL)
+        found = strspn(entry->d_name, "0123456789abcdef") == 8 && entry->d_name[8] == '.';
+    if (d != NULL)
+        closedir(d);
+    return found;
 }
 
 /* The system's authorities are looked up in the hashed directory where there is one: the bundle of
@@ -294,7 +326,7 @@ static bool set_up_multi(struct mgc_wire *w)
 static void find_authorities(struct mgc_wire *w)
 {
     const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
-    if (built->capath != NULL && access(built->capath, R_OK | X_OK) == 0)
+    if (built->capath != NULL && is_hashed(built->capath))
         w->home.ca_dir = built->capath;
     else
         w->home.ca_bundle = built->cainfo;
@@ -346,14 +378,14 @@ void mgc_wire_free(struct mgc_wire *w)
     mgc_free(w);
 }
 
-mgc_http mgc_wire_http_for(unsigned v)
+mgc_http mgc_wire_http_for(unsigned libcurl_version)
 {
     /* HTTP/2 defects known to users, as collected in design/client.md 7 */
     static const unsigned bad[] = {0x080901, 0x080a00, 0x080d00, 0x080e00};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        if (v == bad[i])
+        if (libcurl_version == bad[i])
             return MGC_HTTP_1_1;
-    return v < 0x080600 ? MGC_HTTP_1_1 : MGC_HTTP_2;
+    return libcurl_version < 0x080600 ? MGC_HTTP_1_1 : MGC_HTTP_2;
 }
 
 mgc_http mgc_wire_default_http(void)

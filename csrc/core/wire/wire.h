@@ -50,7 +50,6 @@ mgc_code mgc_wire_step(struct mgc_wire *w, int wait_ms, struct mgc_error *e) MGC
 struct mgc_attempt *mgc_wire_take(struct mgc_wire *w); /* a finished one, or NULL */
 
 int64_t mgc_wire_due_ms(const struct mgc_wire *w); /* when libcurl wants the next step */
-int64_t mgc_wire_now_ms(const struct mgc_wire *w); /* the clock as of the last step or start */
 
 /* The descriptor for hosts; from the first call on it also becomes readable at mgc_wire_alarm()'s
  * moment (MGC_NEVER: none). Blocking use never pays for that timer. */

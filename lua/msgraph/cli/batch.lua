@@ -4,21 +4,32 @@
 -- Ctrl-C raises "interrupted!" in the main coroutine and nowhere else: the tasks are where they were.
 -- No new item is begun, and what is under way gets a moment to end, so that as little as possible
 -- stays unknown. A second Ctrl-C ends the process at once.
+local core = require "msgraph.core"
 local graph = require "msgraph"
 
 local M = {}
 
-local GRACE <const> = 10 -- seconds what is under way gets after Ctrl-C
+local GRACE <const> = 10 -- seconds; a request takes one or two
 
 ---@class msgraph.cli.Batch
 ---@field stopped? boolean set it to begin no new item
+---@field grace number seconds that what is under way gets after Ctrl-C
 
+local function traceback(problem)
+  return type(problem) == "string" and debug.traceback(problem, 2) or problem
+end
+
+-- A bug that one item meets, the others would meet too: it stops them all.
 local function work(batch)
   while not batch.stopped do
     local item = batch.items[batch.begun + 1]
     if not item then return end
     batch.begun = batch.begun + 1
-    batch.act(item)
+    local ok, problem = xpcall(batch.act, traceback, item)
+    if not ok then
+      batch.stopped = true
+      error(problem, 0)
+    end
   end
 end
 
@@ -35,9 +46,9 @@ function M.is_interrupt(problem)
 end
 
 -- Turns the loop until `pending` says no more, or the grace is over.
-local function drain(pending)
-  local finish = os.time() + GRACE
-  while pending() and os.time() < finish do
+local function drain(pending, grace)
+  local finish = core.now() + grace
+  while pending() and core.now() < finish do
     if not graph.step(0.2) then return end
   end
 end
@@ -47,7 +58,7 @@ end
 ---@param act fun(item: any)
 ---@return msgraph.cli.Batch
 function M.new(items, concurrency, act)
-  return { items = items, concurrency = concurrency, act = act, begun = 0 }
+  return { items = items, concurrency = concurrency, act = act, begun = 0, grace = GRACE }
 end
 
 --- Runs it. Raises what `act` raised.
@@ -63,7 +74,7 @@ function M.run(batch, pending, on_interrupt)
   batch.stopped = true
   if not M.is_interrupt(problem) then error(problem, 0) end
   on_interrupt()
-  drain(pending)
+  drain(pending, batch.grace)
   return false
 end
 

@@ -1,7 +1,7 @@
 -- lua/msgraph/cli/connection.lua
 --- Options that say which Graph to talk to, and the client made of them.
 --
--- There is none for the token: what stands on a command line, everybody on the machine can read.
+-- There is none for tokens and secrets: what stands on a command line, everybody on the machine can read.
 local graph = require "msgraph"
 local errors = require "msgraph.cli.errors"
 
@@ -11,6 +11,8 @@ local M = {}
 M.HELP = [[
 Environment:
   MSGRAPH_ACCESS_TOKEN   the token. There is no option for it: `ps` shows options to everybody
+  AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH or
+  AZURE_FEDERATED_TOKEN_FILE   instead of a token: the app that signs in
   MSGRAPH_ENDPOINT, MSGRAPH_CA_FILE, MSGRAPH_CLOUD   as the options, which win]]
 
 --- Adds the options to a command.
@@ -42,7 +44,8 @@ function M.open(args)
   local client, err = graph.connect { endpoint = args.endpoint, ca_file = args.ca_file, cloud = args.cloud }
   if client then return client end
   if err.code == "no_token" then
-    return nil, "auth", "there is no access token: set MSGRAPH_ACCESS_TOKEN (no option takes it, as `ps` would show it)"
+    return nil, "auth", "there is no access token: set MSGRAPH_ACCESS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and"
+      .. " AZURE_CLIENT_SECRET (no option takes them, as `ps` would show it)"
   end
   return nil, errors.outcome(err), errors.text(err)
 end

@@ -109,7 +109,7 @@ end
 function M.run(run)
   run.shown = 0
   run.batch = batch.new(run.items, run.args.concurrency, function(item) look(run, item) end)
-  local complete = batch.run(run.batch, function() return false end, function() end)
+  local complete = batch.run(run.batch, function() return false end, terminal.leave_line)
   if not complete then return "interrupted", "interrupted: nothing was changed" end
   if run.refused then return "auth", errors.text(run.refused) end
   return sum_up(run)

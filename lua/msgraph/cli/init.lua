@@ -57,7 +57,8 @@ Begin here:
   msgraph remove-all-devices --dry-run ada@contoso.com   shows what would happen
   msgraph help remove-all-devices                        permissions, examples, exit codes
 
-MSGRAPH_ACCESS_TOKEN holds the token; no option takes it.]]
+MSGRAPH_ACCESS_TOKEN holds the token, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET sign in;
+no option takes them.]]
 
 local function version()
   local curl = core.curl()
@@ -133,7 +134,10 @@ local function ending(problem)
   if class == terminal.OutputLost then
     return "stopped", not problem.closed and "the results could not be written: " .. problem.reason or nil
   end
-  if batch.is_interrupt(problem) then return "interrupted", "interrupted: nothing was sent, or its answer is lost" end
+  if batch.is_interrupt(problem) then
+    terminal.leave_line()
+    return "interrupted", "interrupted"
+  end
   return "internal", ("%s\n%s"):format(tostring(problem), REPORT)
 end
 

@@ -14,7 +14,7 @@ local M = {}
 ---@class msgraph.cli.Item: msgraph.cli.User
 ---@field state? "sending"|"watching"|"queued"|"gone"|"unfinished"|"failed"|"unknown"|"not_sent"
 ---@field result? msgraph.RemoveResult  with --wait
----@field watched? table<string, msgraph.Device>  devices by id, while they are watched
+---@field watched? { order: string[], by_id: table<string, msgraph.Device> }  while they are watched
 ---@field err? msgraph.Error
 
 -- What a state counts as, and its colour.
@@ -131,44 +131,50 @@ end
 
 -- ---- the recap ----------------------------------------------------------------------------------
 
-local MOST_INLINE <const> = 5 -- users named in a command; more go through a here-document
+local MOST_INLINE <const> = 5 -- users named in a command; more go through a file
 
--- A command for some of the users: the list they came from where that is all of them.
-local function command_for(some, run, flags)
-  local words = { "remove-all-devices", table.unpack(flags) }
-  if #some == #run.items and run.args.file and run.args.file ~= "-" and #some > MOST_INLINE then
-    table.move(run.args.users, 1, #run.args.users, #words + 1, words)
-    table.move({ "--file", run.args.file }, 1, 2, #words + 1, words)
-    return shell.command(words)
-  end
-  local users = {}
-  for i, item in ipairs(some) do users[i] = item.user end
-  if #users <= MOST_INLINE then
-    return shell.command(table.move(users, 1, #users, #words + 1, words))
-  end
-  table.move({ "--file", "-" }, 1, 2, #words + 1, words)
-  return ("%s <<'END'\n%s\nEND"):format(shell.command(words), table.concat(users, "\n"))
+-- Writes the users to a file only we can read: a list of thousands is lost on a screen.
+local function save(users)
+  local ok, name = pcall(os.tmpname)
+  local file = ok and io.open(name, "w")
+  if not file then return nil end
+  local written = file:write(table.concat(users, "\n"), "\n")
+  return file:close() and written and name
 end
 
-local function of_state(items, ...)
+local function append(words, more)
+  return table.move(more, 1, #more, #words + 1, words)
+end
+
+-- A command for some of the users: with the list they came from where that is all of them.
+local function command_for(some, run, flags)
+  local words = append({ "remove-all-devices" }, flags)
+  local users = {}
+  for i, item in ipairs(some) do users[i] = item.user end
+  if #users <= MOST_INLINE then return shell.command(append(words, users)) end
+  local given = run.args.file
+  if #some == #run.items and given and given ~= "-" then
+    return shell.command(append(append(words, run.args.users), { "--file", given }))
+  end
+  local saved = save(users)
+  return shell.command(append(words, saved and { "--file", saved } or users))
+end
+
+local function of_state(items, state)
   local some = {}
   for _, item in ipairs(items) do
-    for _, state in ipairs { ... } do
-      if item.state == state then some[#some + 1] = item end
-    end
+    if item.state == state then some[#some + 1] = item end
   end
   return some
 end
 
--- Flags that say the same again, `--yes` where nobody can be asked: a here-document is standard input.
-local function same_flags(run, some)
-  local flags = { table.unpack(run.connection) }
-  if run.args.wait then table.move({ "--wait", run.args.wait }, 1, 2, #flags + 1, flags) end
-  if run.args.concurrency ~= 16 then
-    table.move({ "--concurrency", tostring(run.args.concurrency) }, 1, 2, #flags + 1, flags)
-  end
-  if run.args.json then flags[#flags + 1] = "--json" end
-  if run.args.yes or #some > MOST_INLINE then flags[#flags + 1] = "--yes" end
+-- Flags that say the same again.
+local function same_flags(run)
+  local flags, args = append({}, run.connection), run.args
+  if args.wait then append(flags, { "--wait", args.wait }) end
+  if args.concurrency ~= 16 then append(flags, { "--concurrency", tostring(args.concurrency) }) end
+  if args.json then append(flags, { "--json" }) end
+  if args.yes then append(flags, { "--yes" }) end
   return flags
 end
 
@@ -179,7 +185,7 @@ end
 -- What to do about some users: why, and the command.
 local function advice(lines, some, why, run, flags)
   if #some == 0 then return end
-  lines[#lines + 1] = ("%s:\n%s"):format(why, command_for(some, run, flags))
+  lines[#lines + 1] = ("%s:\n  %s"):format(why, command_for(some, run, flags))
 end
 
 -- What to do about what went wrong, once for each code; of the unknown the recap itself tells.
@@ -212,11 +218,11 @@ function M.text(run)
     .. "(retirePending and retireIssued are on their way)", run, dry_flags(run))
   advice(lines, unfinished, "Accepted, but not every device has left: see later what is still there", run,
     dry_flags(run))
-  advice(lines, again, "Failed, nothing was done: once the cause is mended, try them again", run,
-    same_flags(run, again))
-  advice(lines, left, "Not sent: go on with them", run, same_flags(run, left))
-  if #lines == 1 and counts.done > 0 and not run.args.wait then
-    advice(lines, of_state(run.items, "queued"), "Queued: each device retires when it next checks in. See what is still there", run, dry_flags(run))
+  advice(lines, again, "Failed, nothing was done: once the cause is mended, try them again", run, same_flags(run))
+  advice(lines, left, "Not sent: go on with them", run, same_flags(run))
+  if #lines == 1 and not run.args.wait and run.args.file ~= "-" then
+    advice(lines, of_state(run.items, "queued"), "Queued: each device retires when it next checks in. See what is "
+      .. "still there", run, dry_flags(run))
   end
   return terminal.scrub(table.concat(lines, "\n")) .. "\n"
 end

@@ -68,13 +68,8 @@ end
 local PROGRESS_EVERY <const> = 5 -- seconds, where lines cannot be replaced
 
 local function progress(run)
-  local counts, settled, under_way = recap.count(run.items), 0, 0
-  for _, n in pairs(counts) do settled = settled + n end
-  for _, item in ipairs(run.items) do
-    if item.state == "sending" or item.state == "watching" then under_way = under_way + 1 end
-  end
-  if settled == #run.items then return end
-  local text = ("%d of %d users, %d under way, %d failed"):format(settled, #run.items, under_way, counts.failed)
+  if run.settled == #run.items then return end
+  local text = ("%d of %d users, %d under way, %d failed"):format(run.settled, #run.items, run.under_way, run.failed)
   if terminal.status(text) or os.time() - run.last_progress < PROGRESS_EVERY then return end
   run.last_progress = os.time()
   terminal.note(text)
@@ -98,20 +93,27 @@ local function show_device(item, device)
     device.platform or "?", device.outcome, device.detail and ", " .. device.detail or "")))
 end
 
+-- From the first device on, the action is accepted; what is seen is kept, for Ctrl-C may end the watch.
+local function watch(run, item, device)
+  local watched = item.watched or { order = {}, by_id = {} }
+  if not watched.by_id[device.id] then table.insert(watched.order, device.id) end
+  watched.by_id[device.id] = device
+  item.state, item.watched = "watching", watched
+  show_device(item, device)
+  progress(run)
+end
+
 local function send(run, item)
-  item.state = "sending"
+  item.state, run.under_way = "sending", run.under_way + 1
   progress(run)
   local result, err = run.client:remove_all_devices(item.user, {
     wait = run.args.wait,
-    on_change = run.args.wait and function(device)
-      item.state, item.watched = "watching", item.watched or {}
-      item.watched[#item.watched + 1] = item.watched[device.id] == nil and device or nil
-      item.watched[device.id] = device
-      show_device(item, device)
-    end or nil,
+    on_change = run.args.wait and function(device) watch(run, item, device) end or nil,
   })
   item.state, item.err = recap.judge(result, err), err
   item.result = type(result) == "table" and result or nil
+  run.under_way, run.settled = run.under_way - 1, run.settled + 1
+  if item.state == "failed" then run.failed = run.failed + 1 end
   report(run, item)
   if err and errors.stops_all(err) then run.refused, run.batch.stopped = true, true end
   progress(run)
@@ -121,7 +123,8 @@ end
 
 local function result_of(watched)
   local result = { devices = {}, gone = 0, failed = 0, pending = 0 }
-  for i, device in ipairs(watched) do
+  for i, id in ipairs(watched.order) do
+    local device = watched.by_id[id]
     result.devices[i] = device
     result[device.outcome] = result[device.outcome] + 1
   end
@@ -172,6 +175,7 @@ end
 
 local function on_interrupt(run)
   run.interrupted = true
+  terminal.leave_line()
   local names = under_way(run)
   if #names == 0 then return terminal.note("interrupted") end
   terminal.note(("interrupted: waiting a moment for what is under way (%s); Ctrl-C again leaves it unknown")
@@ -212,7 +216,7 @@ function M.run(args)
   local client <close>, outcome, message = connection.open(args)
   if not client then return outcome, message end
   local run = { args = args, items = items, client = client, connection = connection.words(args),
-    width = widest(items), last_progress = os.time() }
+    width = widest(items), last_progress = os.time(), under_way = 0, settled = 0, failed = 0 }
   if args.dry_run then return dry_run.run(run) end
   local go, refusal = ask(run)
   if refusal then return "usage", refusal end

@@ -1,5 +1,6 @@
 -- lua/msgraph/cli/request.lua
 --- `msgraph request`: any request to Graph, its answer as JSON on stdout.
+local batch = require "msgraph.cli.batch"
 local connection = require "msgraph.cli.connection"
 local core = require "msgraph.core"
 local errors = require "msgraph.cli.errors"
@@ -219,7 +220,11 @@ function M.run(args)
     if not go then return "stopped", "nothing was sent" end
   end
   if args.all then return send_all(client, request) end
-  return send_one(client, request)
+  local ok, first, second = pcall(send_one, client, request)
+  if ok then return first, second end
+  if METHODS[request.method] == "read" or not batch.is_interrupt(first) then error(first, 0) end
+  terminal.leave_line()
+  return "interrupted", "interrupted: it may have been acted on, look before you repeat it"
 end
 
 return M

@@ -178,6 +178,7 @@ function M.run(args)
     end
   end)
   if not ok and not batch.is_interrupt(problem) then error(problem, 0) end
+  terminal.leave_line()
   terminal.note(("ended after %d request%s"):format(next_n - 1, next_n == 2 and "" or "s"))
   return "done"
 end

@@ -81,15 +81,19 @@ function M.clean(text)
   return (tostring(text):gsub("%c", "?"):gsub("\xC2[\x80-\x9F]", "?"))
 end
 
---- Text without what looks like a token, or is the one in the environment.
+local SECRETS = { "MSGRAPH_ACCESS_TOKEN", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD" }
+
+--- Text without what looks like a token, or is a secret of the environment.
 ---@param text string
 ---@return string
 function M.scrub(text)
-  local token = (os.getenv "MSGRAPH_ACCESS_TOKEN" or ""):match("^%s*(.-)%s*$")
-  while token ~= "" do
-    local first, last = text:find(token, 1, true)
-    if not first then break end
-    text = text:sub(1, first - 1) .. "***" .. text:sub(last + 1)
+  for _, name in ipairs(SECRETS) do
+    local secret = (os.getenv(name) or ""):match("^%s*(.-)%s*$")
+    while secret ~= "" do
+      local first, last = text:find(secret, 1, true)
+      if not first then break end
+      text = text:sub(1, first - 1) .. "***" .. text:sub(last + 1)
+    end
   end
   return (text:gsub("eyJ[%w_%-]+%.?[%w_%-]*%.?[%w_%-]*", "***"))
 end
@@ -104,7 +108,7 @@ end
 
 -- One write for the whole text, so that an interrupt leaves no half line.
 local function write(text)
-  io.stdout:setvbuf("full", #text + 1)
+  io.stdout:setvbuf("full")
   local file, reason, errno = io.stdout:write(text)
   if file then file, reason, errno = io.stdout:flush() end
   if file then return true end
@@ -132,6 +136,12 @@ end
 function M.note(line)
   clear_status()
   io.stderr:write(M.scrub(line) .. "\n")
+end
+
+--- Leaves the line on which a terminal has echoed ^C.
+function M.leave_line()
+  if look("stderr", 2) then io.stderr:write("\n") end
+  status_shown = false
 end
 
 --- Shows what is going on, in place, on a terminal that can; the next line written replaces it.

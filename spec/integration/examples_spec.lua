@@ -1,0 +1,111 @@
+local helper = require "spec.support.helper"
+local program = require "spec.support.program"
+local sim = require "msgraph.sim"
+
+local LUA = arg and arg[-1] or "lua5.4"
+local ADA, NOBODY = "ada@contoso.com", "nobody@contoso.com"
+
+local function example(name, env, ...)
+  return program.run({ LUA, helper.ROOT .. "examples/" .. name, ... }, env)
+end
+
+local function posts(tenant)
+  return tenant:requests { method = "POST" }
+end
+
+local function exists(path)
+  local file = io.open(path)
+  return file ~= nil and file:close()
+end
+
+describe("examples/first_call.lua", function()
+  it("takes a user's devices out of management", function()
+    local tenant <close> = assert(sim.start { speed = 0 })
+    local ran = example("first_call.lua", program.env_of(tenant), ADA)
+    assert.equal(0, ran.code)
+    assert.equal("accepted: the devices of ada@contoso.com retire when they next check in\n", ran.out)
+    assert.equal(5, #posts(tenant)[1].actions)
+  end)
+
+  it("says in a line what went wrong", function()
+    local tenant <close> = assert(sim.start { speed = 0 })
+    local ran = example("first_call.lua", program.env_of(tenant), NOBODY)
+    assert.same({ 1, "" }, { ran.code, ran.out })
+    assert.matches("^not_found: [^\n]*request%-id [^\n]*\n$", ran.err)
+  end)
+end)
+
+describe("examples/offboard_list.lua", function()
+  local function offboard(tenant, text, env)
+    local list, result = helper.tmp() .. "/leavers.csv", helper.tmp() .. "/result.csv"
+    os.remove(result)
+    helper.write_file(list, text)
+    local ran = example("offboard_list.lua", env or program.env_of(tenant), list, result)
+    ran.result = exists(result) and helper.read_file(result)
+    assert.is_false(exists(result .. ".part"))
+    return ran
+  end
+
+  it("has a line for every leaver, whatever happens to the others", function()
+    local tenant <close> = assert(sim.start { speed = 0 })
+    tenant:fault { kind = "reset_after", path = "conan" }
+    local ran = offboard(tenant, '\xEF\xBB\xBFdisplayName,userPrincipalName\r\n"Lovelace, Ada",ada@contoso.com\r\n'
+      .. "Conan,conan.o'brien@contoso.com\r\nNobody,nobody@contoso.com\r\n"
+      .. "Lin,lin_example.com#EXT#@contoso.onmicrosoft.com\r\nMe,me\r\n")
+    assert.equal(1, ran.code)
+    for _, line in ipairs {
+      '"userPrincipalName","state","requestId","message"', '"ada@contoso.com","accepted","",""',
+      '"lin_example.com#EXT#@contoso.onmicrosoft.com","accepted","",""', '"conan.o\'brien@contoso.com","unknown","',
+      '"nobody@contoso.com","failed","', '"me","refused",""',
+    } do assert.matches(line, ran.result, 1, true) end
+    assert.equal(6, select(2, ran.result:gsub("\n", "")))
+    assert.matches("2 of 5 accepted", ran.out)
+    assert.equal(4, #posts(tenant))
+  end)
+
+  it("ends with 0 when all were accepted", function()
+    local tenant <close> = assert(sim.start { speed = 0, users = 200 })
+    local users = { "userPrincipalName" }
+    for _, user in ipairs(tenant:users()) do users[#users + 1] = user.userPrincipalName end
+    local ran = offboard(tenant, table.concat(users, "\n"))
+    assert.equal(0, ran.code)
+    assert.equal(200, #posts(tenant))
+    assert.equal(201, select(2, ran.result:gsub("\n", "")))
+  end)
+
+  it("sends nothing for a list without the column, or without a token", function()
+    local tenant <close> = assert(sim.start { speed = 0 })
+    local ran = offboard(tenant, "name\nAda\n")
+    assert.same({ 2, false }, { ran.code, ran.result })
+    assert.matches("no column userPrincipalName", ran.err)
+    ran = offboard(tenant, "userPrincipalName\nada@contoso.com\n", {})
+    assert.same({ 2, false }, { ran.code, ran.result })
+    assert.matches("MSGRAPH_ACCESS_TOKEN", ran.err)
+    assert.equal(0, #tenant:requests())
+  end)
+end)
+
+describe("examples/demo.lua", function()
+  it("shows a leaver's devices leave, and ends with commands that work as printed", function()
+    local ran = example("demo.lua")
+    assert.equal("", ran.err)
+    assert.equal(0, ran.code)
+    assert.matches("Ada's MacBook Air +macOS +company +managed\n", ran.out)
+    assert.matches("Ada's MacBook Air +macOS +GONE\n", ran.out)
+    assert.matches("5 gone, 0 failed, 0 pending", ran.out)
+    assert.matches("Asked exactly once; 0 devices", ran.out)
+
+    local commands = {}
+    for line in ran.out:match("Try next.*$"):gmatch("\n  ([^\n]+)") do
+      commands[#commands + 1] = line:match("^(.-)   ") or line
+    end
+    assert.equal(3, #commands)
+    local make, serve, look = table.unpack(commands)
+    local here = "cd " .. helper.quote(helper.ROOT) .. "; " .. make .. "; "
+    local running <close> = program.start { "sh", "-c", here .. "exec " .. serve }
+    program.await(function() return running:output():find("TOKEN=[^\n]+\n") end)
+    local seen = program.shell(here .. running:output() .. look)
+    assert.equal(0, seen.code)
+    assert.matches("1 user, 5 devices found", seen.out)
+  end)
+end)
