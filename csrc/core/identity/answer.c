@@ -32,10 +32,10 @@ static mgc_code take_secret(struct mgc_secret *out, json_t *document, const char
 /* Managed identity sends its numbers as strings (FACTS 0.17). */
 static int64_t seconds(json_t *document, const char *name)
 {
-    json_t    *value = json_object_get(document, name);
-    json_int_t s     = json_is_string(value) ? strtoll(json_string_value(value), NULL, 10)
-                                             : (json_int_t)json_number_value(value);
-    return s > 0 && s <= LIFE_MAX_S ? s : 0;
+    json_t *value = json_object_get(document, name);
+    double  s     = json_is_string(value) ? strtod(json_string_value(value), NULL)
+                                          : json_number_value(value);
+    return s > 0 && s <= LIFE_MAX_S ? (int64_t)s : 0;
 }
 
 static void copy_line(char *out, size_t size, json_t *value)
