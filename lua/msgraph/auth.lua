@@ -46,7 +46,9 @@ end
 function M.from_token(token)
   local problem, clean = problem_of(token)
   if problem then return nil, problem end
-  return make("token", { token = clean })
+  local credential = make("token", { token = clean })
+  errors.hide(credential, clean)
+  return credential
 end
 
 --- A token that somebody else got. It is used as it is, until it expires.
@@ -234,6 +236,7 @@ end
 -- The core stops using a token a margin before its end; the next is asked for before that.
 local function take(state, token, seconds)
   local now = core.now()
+  errors.hide(state, token)
   assert(state.core:give(token, seconds))
   state.serial = state.serial + 1
   state.renew_at = seconds and now + seconds - math.min(600, seconds / 5) or math.huge

@@ -158,8 +158,25 @@ end
 local MAX_TEXT = 400 -- bytes of a foreign message kept
 local MAX_PARSED = 1024 * 1024 -- an error body beyond this is no error body
 
--- Servers and proxies at times echo the request: nothing that looks like a token stays.
+local hidden = setmetatable({}, { __mode = "k" }) -- whoever holds it -> a secret that is in use
+local SHORTEST = 8 -- bytes; anything shorter would be found in innocent words
+
+--- Keeps a secret out of every Error for as long as its owner lives, whatever it looks like.
+---@param owner table
+---@param secret string replaces the owner's former one
+function M.hide(owner, secret)
+  hidden[owner] = #secret >= SHORTEST and secret or nil
+end
+
+-- Servers and proxies at times echo the request: no secret in use and nothing that looks like a token stays.
 local function scrub(text)
+  for _, secret in next, hidden do
+    local first, last = text:find(secret, 1, true)
+    while first do
+      text = text:sub(1, first - 1) .. "***" .. text:sub(last + 1)
+      first, last = text:find(secret, first + 3, true)
+    end
+  end
   if not text:find("earer", 1, true) and not text:find("eyJ", 1, true) then return text end
   return (text:gsub("([Bb]earer%s+)[%w%-._~+/]+=*", "%1***"):gsub("eyJ[%w_%-]+%.?[%w_%-]*%.?[%w_%-]*", "***"))
 end

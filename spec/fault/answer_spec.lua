@@ -145,4 +145,13 @@ describe("a server that echoes what it was sent", function()
       assert.is_true(graph.Error.is(err))
     end
   end)
+
+  it("nor an opaque one, which looks like nothing in particular", function()
+    local opaque = "0123456789abcdef.not-a-jwt"
+    local server <close> = helper.server(helper.answer("500 X", "you sent " .. opaque .. " and " .. opaque))
+    local client <close> = helper.client(server.endpoint, { auth = graph.auth.token(opaque) })
+    local _, err = client:get("/users")
+    assert.is_nil(tostring(err):find(opaque, 1, true))
+    assert.matches("you sent %*%*%* and %*%*%*", tostring(err))
+  end)
 end)
