@@ -11,6 +11,7 @@ mgc_code mgc_exchange_new(struct mgc_exchange **out, struct mgc_request *r, stru
     if (x == NULL)
         return MGC_ENOMEM;
     x->origin      = mgc_origin_ref(o);
+    x->credential  = o->credential != NULL ? mgc_credential_ref(o->credential) : NULL;
     x->request     = r;
     x->deadline_ms = now_ms + r->deadline_ms;
     mgc_attempt_init(&x->attempt, r, o);
@@ -26,6 +27,7 @@ void mgc_exchange_free(struct mgc_exchange *x)
     mgc_attempt_clear(&x->attempt);
     mgc_request_free(x->request);
     mgc_origin_unref(x->origin);
+    mgc_credential_unref(x->credential);
     mgc_credential_unref(x->fetch_for);
     mgc_free(x);
 }

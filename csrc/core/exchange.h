@@ -10,7 +10,8 @@
  * token requests are DELAYED before theirs. From everywhere there is a way to DONE (cancelled, out of
  * time). The state changes in mgc_exchange_enter() alone.
  *
- * A token request is an exchange too, one that the transport makes for a credential.
+ * A token request is an exchange too, one that the transport makes for a credential, by itself or because a
+ * sign-in was asked for. One that only waits for a token is never sent.
  *
  * The deadlines of the request are kept here too: libcurl is only told how long connecting may
  * take, the rest depends on how far the request came.
@@ -42,14 +43,17 @@ struct mgc_exchange {
     int64_t             not_before_ms; /* of DELAYED */
     bool                reauthorised;  /* a refused token was replaced once */
 
-    struct mgc_credential *fetch_for; /* a reference, in a token request; else NULL */
+    struct mgc_credential *credential; /* a reference: whose token it needs; NULL: none */
+    struct mgc_credential *fetch_for;  /* a reference, in a token request; else NULL */
+    bool                   only_token; /* done as soon as there is a token */
 
     TAILQ_ENTRY(mgc_exchange) link; /* in the transport's list for its state */
 };
 
 TAILQ_HEAD(mgc_exchanges, mgc_exchange);
 
-/* Takes the request and a reference of the origin. MGC_ENOMEM leaves both with the caller. */
+/* Takes the request and a reference of the origin; needs the token of the origin's credential.
+ * MGC_ENOMEM leaves both with the caller. */
 mgc_code mgc_exchange_new(struct mgc_exchange **out, struct mgc_request *r, struct mgc_origin *o,
                           int64_t now_ms) MGC_NODISCARD;
 void     mgc_exchange_free(struct mgc_exchange *x); /* not while in ATTEMPT; NULL is fine */

@@ -111,7 +111,7 @@ static void release_parked(struct mgc_transport *t, const struct mgc_credential 
     struct mgc_exchange *next;
     for (struct mgc_exchange *x = TAILQ_FIRST(&t->parked); x != NULL; x = next) {
         next = TAILQ_NEXT(x, link);
-        if (x->origin->credential != c)
+        if (x->credential != c)
             continue;
         if (failure != NULL)
             x->attempt.error = *failure;
@@ -119,28 +119,40 @@ static void release_parked(struct mgc_transport *t, const struct mgc_credential 
     }
 }
 
-/* Queues the request for a token before all others. Should that fail, the credential knows why. */
-static void fetch(struct mgc_transport *t, struct mgc_credential *c)
+/* Queues a request to the authority before all others. */
+static mgc_code fetch(struct mgc_transport *t, struct mgc_credential *c, mgc_step step,
+                      struct mgc_exchange **out, struct mgc_error *e)
 {
-    struct mgc_error     e;
-    struct mgc_request  *r = NULL;
-    struct mgc_exchange *x = NULL;
-    if (mgc_credential_begin(c, &r, &t->ids, &e) != MGC_OK)
-        return;
+    struct mgc_request  *r  = NULL;
+    struct mgc_exchange *x  = NULL;
+    mgc_code             rc = mgc_credential_begin(c, step, &r, &t->ids, e);
+    if (rc != MGC_OK)
+        return rc;
     if (mgc_exchange_new(&x, r, mgc_credential_login(c), mgc_now_ms()) != MGC_OK) {
         mgc_request_free(r);
         mgc_credential_abandon(c, MGC_ENOMEM);
-        return;
+        return mgc_error_set(e, MGC_ENOMEM, NULL);
     }
     x->fetch_for           = mgc_credential_ref(c);
     x->attempt.body.secret = true;
     t->check_ms            = mgc_earlier(t->check_ms, x->deadline_ms);
     TAILQ_INSERT_HEAD(&t->waiting, x, link);
+    *out = x;
+    return MGC_OK;
 }
 
-static void forget(struct mgc_transport *t, struct mgc_exchange *x)
+/* Ends a token request: whoever asked for it hears of it, but is shown nothing. */
+static void end_fetch(struct mgc_transport *t, struct mgc_exchange *x,
+                      const struct mgc_error *failure)
 {
-    TAILQ_REMOVE(list_of(t, x->state), x, link);
+    mgc_exchange_again(x, NULL);
+    if (failure != NULL)
+        x->attempt.error = *failure;
+    move(t, x, MGC_DONE);
+    if (x->id != 0)
+        return;
+    t->n_done--;
+    TAILQ_REMOVE(&t->done, x, link);
     mgc_exchange_free(x);
 }
 
@@ -152,7 +164,7 @@ static void judge_fetch(struct mgc_transport *t, struct mgc_exchange *x)
     struct mgc_credential *c        = x->fetch_for;
     int64_t                again_ms = -1, now_ms = mgc_now_ms();
     mgc_code               rc = mgc_credential_settle(c, &x->attempt, now_ms, &again_ms, &e);
-    if (rc != MGC_OK && again_ms >= 0 && mgc_credential_begin(c, &r, &t->ids, &e) == MGC_OK) {
+    if (rc != MGC_OK && again_ms >= 0 && mgc_credential_repeat(c, &r, &t->ids, &e) == MGC_OK) {
         mgc_exchange_again(x, r);
         x->not_before_ms = now_ms + again_ms;
         x->deadline_ms   = x->not_before_ms + r->deadline_ms;
@@ -160,19 +172,23 @@ static void judge_fetch(struct mgc_transport *t, struct mgc_exchange *x)
         move(t, x, MGC_DELAYED);
         return;
     }
-    release_parked(t, c, rc != MGC_OK ? &e : NULL);
-    forget(t, x);
+    const struct mgc_error *failure = rc != MGC_OK ? &e : NULL;
+    /* one who gives up does so for himself: the others ask again */
+    release_parked(t, c, rc == MGC_ECANCELLED ? NULL : failure);
+    end_fetch(t, x, failure);
 }
 
 /* Whether the exchange may go on now, and with which token. */
 static bool has_token(struct mgc_transport *t, struct mgc_exchange *x)
 {
-    struct mgc_credential *c      = x->origin->credential;
+    struct mgc_credential *c      = x->credential;
     const int64_t          now_ms = mgc_now_ms();
+    struct mgc_exchange   *fetching;
+    struct mgc_error       e;
     if (c == NULL)
         return true;
-    if (mgc_credential_wants(c, now_ms))
-        fetch(t, c);
+    if (mgc_credential_wants(c, now_ms) && fetch(t, c, MGC_RENEW, &fetching, &e) != MGC_OK)
+        e.code = MGC_OK; /* the credential knows why */
     struct mgc_token *token = mgc_credential_token(c, now_ms);
     if (token != NULL) {
         x->attempt.token = mgc_token_ref(token);
@@ -195,8 +211,9 @@ static void start_waiting(struct mgc_transport *t)
     while ((x = TAILQ_FIRST(&t->waiting)) != NULL && mgc_wire_has_room(t->wire)) {
         if (!has_token(t, x))
             continue;
-        move(t, x, MGC_ATTEMPT);
-        mgc_wire_start(t->wire, &x->attempt);
+        move(t, x, x->only_token ? MGC_DONE : MGC_ATTEMPT);
+        if (!x->only_token)
+            mgc_wire_start(t->wire, &x->attempt);
     }
 }
 
@@ -215,7 +232,7 @@ static bool reauthorise(struct mgc_transport *t, struct mgc_exchange *x)
 {
     const struct mgc_attempt *a = &x->attempt;
     if (!is_challenge(a) || a->token == NULL || x->reauthorised ||
-        !mgc_credential_refused(x->origin->credential, a->token))
+        !mgc_credential_refused(x->credential, a->token, NULL))
         return false;
     x->reauthorised = true;
     mgc_exchange_again(x, NULL);
@@ -330,6 +347,42 @@ mgc_code mgc_transport_submit(struct mgc_transport *t, struct mgc_origin *o,
     return MGC_OK;
 }
 
+/* An exchange that only waits: its request is never sent. */
+static mgc_code wait_for_token(struct mgc_transport *t, struct mgc_credential *c,
+                               struct mgc_exchange **out, struct mgc_error *e)
+{
+    static const struct mgc_request_spec spec = {.method = "GET", .target = "/", .target_len = 1};
+    struct mgc_origin                   *o    = mgc_credential_login(c);
+    struct mgc_request                  *r    = NULL;
+    if (o == NULL)
+        return mgc_error_set(e, MGC_EREQUEST, "a token that was given can not be renewed");
+    mgc_code rc = mgc_request_new(&r, &spec, o, &t->ids, e);
+    if (rc != MGC_OK)
+        return rc;
+    rc = mgc_exchange_new(out, r, o, mgc_now_ms());
+    if (rc != MGC_OK) {
+        mgc_request_free(r);
+        return mgc_error_set(e, rc, NULL);
+    }
+    (*out)->credential = mgc_credential_ref(c);
+    (*out)->only_token = true;
+    TAILQ_INSERT_TAIL(&t->waiting, *out, link);
+    t->check_ms = mgc_earlier(t->check_ms, (*out)->deadline_ms);
+    return MGC_OK;
+}
+
+mgc_code mgc_transport_sign_in(struct mgc_transport *t, struct mgc_credential *c, mgc_step step,
+                               uint64_t *id, struct mgc_error *e)
+{
+    struct mgc_exchange *x = NULL;
+    mgc_code rc = step == MGC_RENEW ? wait_for_token(t, c, &x, e) : fetch(t, c, step, &x, e);
+    if (rc != MGC_OK)
+        return rc;
+    x->id = *id = ++t->last_id;
+    mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
+    return MGC_OK;
+}
+
 /* The wait ends at the next moment that matters, rounded so that it has really come then. */
 static int shorten(const struct mgc_transport *t, int wait_ms)
 {
@@ -390,6 +443,8 @@ bool mgc_transport_cancel(struct mgc_transport *t, uint64_t id)
         x = find(&t->waiting, id);
     if (x == NULL)
         x = find(&t->parked, id);
+    if (x == NULL)
+        x = find(&t->delayed, id);
     if (x == NULL)
         return false;
     end(t, x, MGC_ECANCELLED);

@@ -1,4 +1,5 @@
 /* csrc/lua/lmg_credential.c - the msgraph.core.Credential userdata over struct mgc_credential. */
+#include "core/base/clock.h"
 #include "core/identity/credential.h"
 #include "lua/lmg.h"
 
@@ -43,6 +44,37 @@ static int credential_give(lua_State *L)
     return 1;
 }
 
+/* credential:needs_user() -> boolean */
+static int credential_needs_user(lua_State *L)
+{
+    lua_pushboolean(L, mgc_credential_needs_user(lmg_check_credential(L, 1), mgc_now_ms()));
+    return 1;
+}
+
+static void set_text(lua_State *L, const char *name, const char *text)
+{
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, name);
+}
+
+/* credential:prompt() -> table | nil */
+static int credential_prompt(lua_State *L)
+{
+    const struct mgc_prompt *p = mgc_credential_prompt(lmg_check_credential(L, 1));
+    if (p == NULL)
+        return 0;
+    lua_createtable(L, 0, 5);
+    set_text(L, "user_code", p->user_code);
+    set_text(L, "verification_uri", p->verification_uri);
+    if (p->message[0] != '\0')
+        set_text(L, "message", p->message);
+    lua_pushinteger(L, p->life_s);
+    lua_setfield(L, -2, "expires_in");
+    lua_pushinteger(L, p->interval_s);
+    lua_setfield(L, -2, "interval");
+    return 1;
+}
+
 struct args {
     struct mgc_credential_options o;
     const char                   *token, *grant;
@@ -55,13 +87,14 @@ static const struct lmg_field fields[] = {
     {"grant", LMG_TEXT, false, offsetof(struct args, grant), LMG_NO_LENGTH},
     {"authority", LMG_TEXT, false, offsetof(struct args, o.authority), LMG_NO_LENGTH},
     {"tenant_id", LMG_TEXT, false, offsetof(struct args, o.tenant), LMG_NO_LENGTH},
-    {"client_id", LMG_TEXT, false, offsetof(struct args, o.client_id), LMG_NO_LENGTH},
+    {"client_id", LMG_TEXT, false, offsetof(struct args, o.proof.client_id), LMG_NO_LENGTH},
     {"scope", LMG_TEXT, false, offsetof(struct args, o.scope), LMG_NO_LENGTH},
-    {"client_secret", LMG_TEXT, false, offsetof(struct args, o.client_secret), LMG_NO_LENGTH},
-    {"certificate", LMG_TEXT, false, offsetof(struct args, o.certificate), LMG_NO_LENGTH},
-    {"password", LMG_TEXT, false, offsetof(struct args, o.password), LMG_NO_LENGTH},
+    {"client_secret", LMG_TEXT, false, offsetof(struct args, o.proof.client_secret), LMG_NO_LENGTH},
+    {"certificate", LMG_TEXT, false, offsetof(struct args, o.proof.certificate), LMG_NO_LENGTH},
+    {"password", LMG_TEXT, false, offsetof(struct args, o.proof.password), LMG_NO_LENGTH},
     {"rs256", LMG_BOOLEAN, false, offsetof(struct args, rs256), 0},
-    {"assertion_file", LMG_TEXT, false, offsetof(struct args, o.assertion_file), LMG_NO_LENGTH},
+    {"assertion_file", LMG_TEXT, false, offsetof(struct args, o.proof.assertion_file),
+     LMG_NO_LENGTH},
     {"refresh_token", LMG_TEXT, false, offsetof(struct args, o.refresh_token), LMG_NO_LENGTH},
     {"assertion", LMG_TEXT, false, offsetof(struct args, o.assertion), LMG_NO_LENGTH},
     {"ca_file", LMG_TEXT, false, offsetof(struct args, o.ca_file), LMG_NO_LENGTH},
@@ -87,7 +120,7 @@ int lmg_credential(lua_State *L)
 {
     struct args a = {0};
     lmg_read(L, 1, fields, sizeof fields / sizeof fields[0], &a);
-    a.o.rs256 = a.rs256 > 0;
+    a.o.proof.rs256 = a.rs256 > 0;
     if (a.token == NULL)
         a.o.grant = grant_of(L, a.grant);
 
@@ -103,7 +136,10 @@ int lmg_credential(lua_State *L)
 
 void lmg_credential_register(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"give", credential_give}, {"close", credential_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"give", credential_give},
+                                       {"needs_user", credential_needs_user},
+                                       {"prompt", credential_prompt},
+                                       {"close", credential_close},
+                                       {NULL, NULL}};
     lmg_new_type(L, LMG_CREDENTIAL, methods, credential_close);
 }

@@ -114,6 +114,23 @@ static int transport_submit(lua_State *L)
     return 1;
 }
 
+/* transport:sign_in(credential, step) -> id | nil, failure */
+static int transport_sign_in(lua_State *L)
+{
+    static const char *const names[] = {"token", "device_code", "device_poll", "code", NULL};
+    static const mgc_step    steps[] = {MGC_RENEW, MGC_DEVICE_START, MGC_DEVICE_POLL, MGC_REDEEM};
+    struct mgc_transport    *t       = check_open(L);
+    struct mgc_credential   *c       = lmg_check_credential(L, 2);
+    mgc_step                 step    = steps[luaL_checkoption(L, 3, NULL, names)];
+
+    uint64_t         id = 0;
+    struct mgc_error e;
+    if (mgc_transport_sign_in(t, c, step, &id, &e) != MGC_OK)
+        return lmg_fail(L, &e);
+    lua_pushinteger(L, (lua_Integer)id);
+    return 1;
+}
+
 /* ---- step and take ----------------------------------------------------------------------------- */
 
 /* transport:step(wait) -> number of requests to take | nil, failure */
@@ -238,8 +255,10 @@ static int transport_wake(lua_State *L)
 void lmg_transport_register(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"submit", transport_submit}, {"step", transport_step},     {"take", transport_take},
-        {"cancel", transport_cancel}, {"pollfd", transport_pollfd}, {"timeout", transport_timeout},
-        {"wake", transport_wake},     {"close", transport_close},   {NULL, NULL}};
+        {"submit", transport_submit},   {"sign_in", transport_sign_in},
+        {"step", transport_step},       {"take", transport_take},
+        {"cancel", transport_cancel},   {"pollfd", transport_pollfd},
+        {"timeout", transport_timeout}, {"wake", transport_wake},
+        {"close", transport_close},     {NULL, NULL}};
     lmg_new_type(L, LMG_TRANSPORT, methods, transport_close);
 }

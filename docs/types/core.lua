@@ -70,6 +70,21 @@ function core.credential(opts) end
 ---@return msgraph.core.Failure?
 function Credential:give(token, seconds) end
 
+--- Whether there will be no token before a user signs in: there is no refresh token, or it was refused.
+---@return boolean
+function Credential:needs_user() end
+
+---@class msgraph.core.Prompt      what a user has to be told
+---@field user_code string
+---@field verification_uri string
+---@field message? string          the issuer's words for both
+---@field expires_in integer       seconds the code is good
+---@field interval integer         seconds between two questions whether the user is done
+
+--- What the step "device_code" brought.
+---@return msgraph.core.Prompt?
+function Credential:prompt() end
+
 --- Secrets are wiped when the last request that needs them has ended. Twice is as good as once. Also
 --- __close and __gc.
 function Credential:close() end
@@ -151,6 +166,15 @@ function core.transport() end
 ---@return integer? id   unique in this transport, never reused
 ---@return msgraph.core.Failure?
 function Transport:submit(origin, request) end
+
+--- Queues a sign-in, which is taken as a request is, with a Response that shows nothing: "token" is done as soon as
+--- the credential has a good token, "device_code" when there is a prompt, "device_poll" asks whether the user
+--- is done with it (failure.word "authorization_pending", "slow_down" until then), "code" redeems the code of bring().
+---@param credential msgraph.core.Credential
+---@param step "token"|"device_code"|"device_poll"|"code"
+---@return integer? id
+---@return msgraph.core.Failure? nothing to sign in with, or a step that comes too early
+function Transport:sign_in(credential, step) end
 
 --- Moves everything that can be moved; waits at most `wait` seconds for something to happen
 --- (0: never waits). Returns early when a request finishes or a signal arrives.

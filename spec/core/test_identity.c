@@ -249,15 +249,15 @@ static struct mgc_origin    *origin;
 static struct mgc_credential *credential(const char *tenant, bool certified)
 {
     struct mgc_credential              *c = NULL;
-    const struct mgc_credential_options o = {.grant         = MGC_CLIENT_CREDENTIALS,
-                                             .authority     = server.endpoint,
-                                             .tenant        = tenant,
-                                             .client_id     = "client",
-                                             .scope         = "https://graph/.default",
-                                             .client_secret = certified ? NULL : "s3cr3t+&=",
-                                             .certificate   = certified ? pem_file : NULL,
-                                             .password      = "sesame",
-                                             .ca_file       = server.ca_file};
+    const struct mgc_credential_options o = {.grant               = MGC_CLIENT_CREDENTIALS,
+                                             .authority           = server.endpoint,
+                                             .tenant              = tenant,
+                                             .proof.client_id     = "client",
+                                             .scope               = "https://graph/.default",
+                                             .proof.client_secret = certified ? NULL : "s3cr3t+&=",
+                                             .proof.certificate   = certified ? pem_file : NULL,
+                                             .proof.password      = "sesame",
+                                             .ca_file             = server.ca_file};
     CHECK_INT(MGC_OK, mgc_credential_new(&c, &o, &error));
     return c;
 }
@@ -450,23 +450,23 @@ static void test_no_freed_memory_holds_a_secret(void)
 static void test_options_that_are_missing_are_named(void)
 {
     struct mgc_credential        *c = NULL;
-    struct mgc_credential_options o = {.grant     = MGC_CLIENT_CREDENTIALS,
-                                       .authority = "https://login",
-                                       .tenant    = "t",
-                                       .client_id = "c",
-                                       .scope     = "s"};
+    struct mgc_credential_options o = {.grant           = MGC_CLIENT_CREDENTIALS,
+                                       .authority       = "https://login",
+                                       .tenant          = "t",
+                                       .proof.client_id = "c",
+                                       .scope           = "s"};
     CHECK_INT(MGC_EOPTION, mgc_credential_new(&c, &o, &error));
     CHECK(strstr(error.message, "client_secret") != NULL);
-    o.client_secret = "x";
-    o.tenant        = "";
+    o.proof.client_secret = "x";
+    o.tenant              = "";
     CHECK_INT(MGC_EOPTION, mgc_credential_new(&c, &o, &error));
     CHECK(strstr(error.message, "tenant_id") != NULL);
     o.tenant    = "t";
     o.authority = "http://login";
     CHECK_INT(MGC_EOPTION, mgc_credential_new(&c, &o, &error));
     CHECK(strstr(error.message, "authority: it must begin with https") != NULL);
-    o.authority = "https://login";
-    o.client_id = NULL;
+    o.authority       = "https://login";
+    o.proof.client_id = NULL;
     CHECK_INT(MGC_EOPTION, mgc_credential_new(&c, &o, &error));
     CHECK(strstr(error.message, "client_id") != NULL);
     CHECK(c == NULL);

@@ -64,13 +64,13 @@ static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transpo
 static mgc_code sign_in_origin(struct mgc_origin **o, struct mgc_origin_options *options,
                                struct mgc_error *e)
 {
-    const struct mgc_credential_options who = {.grant         = MGC_CLIENT_CREDENTIALS,
-                                               .authority     = server.endpoint,
-                                               .tenant        = "good",
-                                               .client_id     = "client",
-                                               .scope         = "https://graph/.default",
-                                               .client_secret = "secret",
-                                               .ca_file       = server.ca_file};
+    const struct mgc_credential_options who = {.grant               = MGC_CLIENT_CREDENTIALS,
+                                               .authority           = server.endpoint,
+                                               .tenant              = "good",
+                                               .proof.client_id     = "client",
+                                               .scope               = "https://graph/.default",
+                                               .proof.client_secret = "secret",
+                                               .ca_file             = server.ca_file};
     mgc_code                            rc  = mgc_credential_new(&options->credential, &who, e);
     if (rc == MGC_OK)
         rc = mgc_origin_new(o, options, e);

@@ -40,3 +40,12 @@ void mgc_wipe(void *p, size_t n)
     if (n > 0)
         explicit_bzero(p, n);
 }
+
+bool mgc_copy_text(char **out, const char *text)
+{
+    size_t n = text != NULL ? strlen(text) + 1 : 0;
+    *out     = n > 0 ? mgc_malloc(n) : NULL;
+    if (*out != NULL)
+        memcpy(*out, text, n);
+    return n == 0 || *out != NULL;
+}

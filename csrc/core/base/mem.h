@@ -7,6 +7,7 @@
 #ifndef MGC_MEM_H
 #define MGC_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct mgc_allocator {
@@ -21,6 +22,9 @@ void *mgc_malloc(size_t n);
 void *mgc_calloc(size_t n); /* zeroed */
 void *mgc_realloc(void *p, size_t n);
 void  mgc_free(void *p);
+
+/* A copy of a text in `*out`; of NULL, NULL. False: no memory. */
+bool mgc_copy_text(char **out, const char *text);
 
 /* Overwrites memory in a way the compiler may not leave out. */
 void mgc_wipe(void *p, size_t n);

@@ -6,11 +6,10 @@
 #include "core/base/mem.h"
 #include "core/base/url.h"
 #include "core/identity/answer.h"
-#include "core/identity/jwt.h"
+#include "core/identity/form.h"
 #include "core/wire/global.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -22,11 +21,12 @@ enum {
     ANSWER_MAX         = 256 * 1024,
     TRIES              = 2, /* a token request that failed for a passing reason is sent once more */
     AGAIN_MS           = 1000,
-    HINT_MAX_MS        = 30 * 1000, /* a longer Retry-After is not waited for, but respected */
-    REFUSED_MS         = 60 * 1000, /* a refusal is not asked for again so soon */
+    HINT_MAX_MS        = 30 * 1000,  /* a longer Retry-After is not waited for, but respected */
+    REFUSED_MS         = 60 * 1000,  /* a refusal is not asked for again so soon */
+    FOR_USER_MS        = 120 * 1000, /* nor one that only a user can mend */
     RENEW_AGAIN_MS     = 30 * 1000,
     RENEW_AGAIN_MAX_MS = 300 * 1000,
-    FILE_MAX           = 64 * 1024,
+    CLAIMS_MAX         = 8 * 1024,
     OFFSET_MIN_S       = 2
 };
 
@@ -34,15 +34,20 @@ struct mgc_credential {
     unsigned           references;
     mgc_grant          grant;
     struct mgc_origin *login;
-    char              *token_path; /* "/{tenant}/oauth2/v2.0/token" */
-    char              *client_id, *scope, *assertion_file, *certificate;
-    struct mgc_secret  client_secret, refresh_token, assertion, password;
-    struct mgc_key    *key;
-    mgc_alg            alg;
+    char              *tenant_path; /* "/{tenant}/oauth2/v2.0/" */
+    char              *scope;
+    struct mgc_proof   proof;
+    struct mgc_secret  refresh_token, assertion;
+    struct mgc_buf     claims; /* what a challenge wants of the next token, or empty */
+
+    struct mgc_prompt prompt;
+    struct mgc_secret device_code, code, verifier;
+    char             *redirect_uri;
 
     struct mgc_token *token; /* NULL: none yet, or refused */
     struct mgc_error  failure;
-    bool              fetching, clock_mended;
+    mgc_step          step; /* of the fetch under way */
+    bool              fetching, clock_mended, needs_user;
     unsigned          forks; /* when the fetch began: in a child it is not ours */
     int               tries;
     int64_t           next_try_ms, renew_again_ms, began_ms;
@@ -51,54 +56,40 @@ struct mgc_credential {
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
-static mgc_code copy_text(char **out, const char *text, mgc_code rc)
+static mgc_code set_secret(struct mgc_secret *out, const char *text)
 {
-    if (rc != MGC_OK || text == NULL)
-        return rc;
-    size_t n = strlen(text) + 1;
-    *out     = mgc_malloc(n);
-    if (*out == NULL)
-        return MGC_ENOMEM;
-    memcpy(*out, text, n);
-    return MGC_OK;
-}
-
-static mgc_code copy_secret(struct mgc_secret *out, const char *text, mgc_code rc)
-{
-    return rc != MGC_OK || text == NULL ? rc : mgc_secret_set(out, "", text, strlen(text));
+    return text == NULL ? MGC_OK : mgc_secret_set(out, "", text, strlen(text));
 }
 
 static mgc_code set_path(struct mgc_credential *c, const char *tenant, struct mgc_error *e)
 {
-    static const char end[] = "/oauth2/v2.0/token";
+    static const char end[] = "/oauth2/v2.0/";
     const size_t      n     = strlen(tenant);
     const char       *fault = mgc_url_segment_fault(tenant, n);
     if (fault != NULL)
         return mgc_error_set(e, MGC_EOPTION, "tenant_id: it %s", fault);
-    c->token_path = mgc_malloc(1 + 3 * n + sizeof end);
-    if (c->token_path == NULL)
+    c->tenant_path = mgc_malloc(1 + 3 * n + sizeof end);
+    if (c->tenant_path == NULL)
         return mgc_error_set(e, MGC_ENOMEM, NULL);
-    c->token_path[0] = '/';
-    size_t len       = 1 + mgc_url_escape(c->token_path + 1, tenant, n);
-    memcpy(c->token_path + len, end, sizeof end);
+    c->tenant_path[0] = '/';
+    size_t len        = 1 + mgc_url_escape(c->tenant_path + 1, tenant, n);
+    memcpy(c->tenant_path + len, end, sizeof end);
     return MGC_OK;
 }
 
 /* Which options each grant can not do without. */
 static const char *missing(const struct mgc_credential_options *o)
 {
-    const bool proven = o->client_secret != NULL || o->certificate != NULL ||
-                        o->assertion_file != NULL;
+    const bool proven = o->proof.client_secret != NULL || o->proof.certificate != NULL ||
+                        o->proof.assertion_file != NULL;
     if (o->authority == NULL)
         return "authority";
     if (o->tenant == NULL)
         return "tenant_id";
-    if (o->client_id == NULL || *o->client_id == '\0')
+    if (o->proof.client_id == NULL || *o->proof.client_id == '\0')
         return "client_id";
     if (o->scope == NULL)
         return "scope";
-    if (o->grant == MGC_REFRESH && o->refresh_token == NULL)
-        return "refresh_token";
     if (o->grant == MGC_ON_BEHALF_OF && o->assertion == NULL)
         return "assertion";
     if (o->grant != MGC_REFRESH && !proven)
@@ -109,14 +100,11 @@ static const char *missing(const struct mgc_credential_options *o)
 static mgc_code set_texts(struct mgc_credential *c, const struct mgc_credential_options *o,
                           struct mgc_error *e)
 {
-    mgc_code rc = copy_text(&c->client_id, o->client_id, MGC_OK);
-    rc          = copy_text(&c->scope, o->scope, rc);
-    rc          = copy_text(&c->assertion_file, o->assertion_file, rc);
-    rc          = copy_text(&c->certificate, o->certificate, rc);
-    rc          = copy_secret(&c->password, o->certificate != NULL ? o->password : NULL, rc);
-    rc          = copy_secret(&c->client_secret, o->client_secret, rc);
-    rc          = copy_secret(&c->refresh_token, o->refresh_token, rc);
-    rc          = copy_secret(&c->assertion, o->assertion, rc);
+    mgc_code rc = mgc_copy_text(&c->scope, o->scope) ? MGC_OK : MGC_ENOMEM;
+    if (rc == MGC_OK)
+        rc = set_secret(&c->refresh_token, o->refresh_token);
+    if (rc == MGC_OK)
+        rc = set_secret(&c->assertion, o->assertion);
     return rc == MGC_OK ? MGC_OK : mgc_error_set(e, rc, NULL);
 }
 
@@ -147,6 +135,7 @@ static struct mgc_credential *blank(mgc_grant grant)
         c->references     = 1;
         c->grant          = grant;
         c->renew_again_ms = RENEW_AGAIN_MS;
+        mgc_buf_init(&c->claims, CLAIMS_MAX);
     }
     return c;
 }
@@ -160,14 +149,13 @@ mgc_code mgc_credential_new(struct mgc_credential **out, const struct mgc_creden
     struct mgc_credential *c = blank(o->grant);
     if (c == NULL)
         return mgc_error_set(e, MGC_ENOMEM, NULL);
-    c->alg      = o->rs256 ? MGC_RS256 : MGC_PS256;
     mgc_code rc = set_path(c, o->tenant, e);
     if (rc == MGC_OK)
         rc = set_texts(c, o, e);
     if (rc == MGC_OK)
         rc = set_login(c, o, e);
-    if (rc == MGC_OK && o->certificate != NULL)
-        rc = mgc_key_load(&c->key, o->certificate, o->password, e);
+    if (rc == MGC_OK)
+        rc = mgc_proof_set(&c->proof, &o->proof, e);
     if (rc != MGC_OK) {
         mgc_credential_unref(c);
         return rc;
@@ -202,17 +190,17 @@ void mgc_credential_unref(struct mgc_credential *c)
     if (c == NULL || --c->references > 0)
         return;
     mgc_token_unref(c->token);
-    mgc_secret_clear(&c->client_secret);
     mgc_secret_clear(&c->refresh_token);
     mgc_secret_clear(&c->assertion);
-    mgc_secret_clear(&c->password);
-    mgc_key_free(c->key);
+    mgc_secret_clear(&c->device_code);
+    mgc_secret_clear(&c->code);
+    mgc_secret_clear(&c->verifier);
+    mgc_proof_clear(&c->proof);
+    mgc_buf_clear(&c->claims);
     mgc_origin_unref(c->login);
-    mgc_free(c->certificate);
-    mgc_free(c->assertion_file);
+    mgc_free(c->redirect_uri);
     mgc_free(c->scope);
-    mgc_free(c->client_id);
-    mgc_free(c->token_path);
+    mgc_free(c->tenant_path);
     mgc_free(c);
 }
 
@@ -257,9 +245,15 @@ struct mgc_token *mgc_credential_token(const struct mgc_credential *c, int64_t n
     return freshness(c, now_ms) != MGC_STALE ? c->token : NULL;
 }
 
+/* Whether it can get one without a user. */
+static bool can_renew(const struct mgc_credential *c)
+{
+    return c->grant != MGC_GIVEN && (c->grant != MGC_REFRESH || c->refresh_token.text != NULL);
+}
+
 bool mgc_credential_wants(const struct mgc_credential *c, int64_t now_ms)
 {
-    return c->grant != MGC_GIVEN && !mgc_credential_is_fetching(c) && now_ms >= c->next_try_ms &&
+    return can_renew(c) && !mgc_credential_is_fetching(c) && now_ms >= c->next_try_ms &&
            freshness(c, now_ms) != MGC_FRESH;
 }
 
@@ -272,11 +266,20 @@ void mgc_credential_failure(const struct mgc_credential *c, struct mgc_error *e)
 {
     if (c->grant == MGC_GIVEN)
         mgc_error_set(e, MGC_ETOKEN, "the token that was given has expired");
+    else if (c->failure.code == MGC_OK)
+        mgc_error_set(e, MGC_ETOKEN, "nobody has signed in");
     else
         *e = c->failure;
 }
 
-bool mgc_credential_refused(struct mgc_credential *c, const struct mgc_token *t)
+static void set_claims(struct mgc_credential *c, const char *claims)
+{
+    mgc_buf_truncate(&c->claims, 0);
+    if (claims != NULL && mgc_buf_append(&c->claims, claims, strlen(claims)) != MGC_OK)
+        mgc_buf_truncate(&c->claims, 0); /* the next token is asked for without them */
+}
+
+bool mgc_credential_refused(struct mgc_credential *c, const struct mgc_token *t, const char *claims)
 {
     if (c->grant == MGC_GIVEN)
         return false;
@@ -284,8 +287,34 @@ bool mgc_credential_refused(struct mgc_credential *c, const struct mgc_token *t)
         mgc_token_unref(c->token);
         c->token       = NULL;
         c->next_try_ms = 0;
+        set_claims(c, claims);
     }
     return true;
+}
+
+/* ---- users -------------------------------------------------------------------------------------- */
+
+bool mgc_credential_needs_user(const struct mgc_credential *c, int64_t now_ms)
+{
+    return c->grant == MGC_REFRESH && freshness(c, now_ms) == MGC_STALE &&
+           (c->refresh_token.text == NULL || c->needs_user);
+}
+
+const struct mgc_prompt *mgc_credential_prompt(const struct mgc_credential *c)
+{
+    return c->device_code.text != NULL ? &c->prompt : NULL;
+}
+
+mgc_code mgc_credential_bring(struct mgc_credential *c, const char *code, const char *verifier,
+                              const char *redirect_uri)
+{
+    char *uri = NULL;
+    if (!mgc_copy_text(&uri, redirect_uri))
+        return MGC_ENOMEM;
+    mgc_free(c->redirect_uri);
+    c->redirect_uri = uri;
+    mgc_code rc     = set_secret(&c->verifier, verifier);
+    return rc == MGC_OK ? set_secret(&c->code, code) : rc;
 }
 
 /* ---- asking for one ---------------------------------------------------------------------------- */
@@ -295,161 +324,143 @@ struct mgc_origin *mgc_credential_login(const struct mgc_credential *c)
     return c->login;
 }
 
-static mgc_code field(struct mgc_buf *form, const char *name, const char *value, mgc_code rc)
+/* What a token is asked for with. */
+static void add_grant(const struct mgc_credential *c, struct mgc_form *f)
 {
-    char           escaped[3 * 256];
-    const size_t   chunk = sizeof escaped / 3;
-    const mgc_code sep   = form->len > 0 && rc == MGC_OK ? mgc_buf_append(form, "&", 1) : rc;
-    rc                   = sep == MGC_OK ? mgc_buf_append(form, name, strlen(name)) : sep;
-    if (rc == MGC_OK)
-        rc = mgc_buf_append(form, "=", 1);
-    for (size_t left = strlen(value); left > 0 && rc == MGC_OK;) {
-        size_t n = left < chunk ? left : chunk;
-        rc       = mgc_buf_append(form, escaped, mgc_url_escape(escaped, value, n));
-        value += n;
-        left -= n;
-    }
-    mgc_wipe(escaped, sizeof escaped);
-    return rc;
-}
-
-static mgc_code sign_assertion(struct mgc_credential *c, struct mgc_buf *form,
-                               struct mgc_uuid_pool *ids)
-{
-    char           id[MGC_UUID_LEN + 1];
-    struct mgc_buf audience, jwt;
-    mgc_buf_init(&audience, SIZE_MAX);
-    mgc_buf_init(&jwt, SIZE_MAX);
-    jwt.secret  = true;
-    mgc_code rc = mgc_uuid_make(ids, id);
-    if (rc == MGC_OK)
-        rc = mgc_buf_append(&audience, c->login->base, strlen(c->login->base));
-    if (rc == MGC_OK)
-        rc = mgc_buf_append(&audience, c->token_path, strlen(c->token_path));
-    if (rc == MGC_OK) {
-        const struct mgc_jwt_claims claims = {.client_id = c->client_id,
-                                              .audience  = mgc_buf_text(&audience),
-                                              .id        = id,
-                                              .now       = (int64_t)time(NULL) + c->offset_s};
-        rc                                 = mgc_jwt_assertion(&jwt, c->key, c->alg, &claims);
-    }
-    rc = field(form, "client_assertion", mgc_buf_text(&jwt), rc);
-    mgc_buf_clear(&jwt);
-    mgc_buf_clear(&audience);
-    return rc;
-}
-
-static mgc_code read_assertion(struct mgc_credential *c, struct mgc_buf *form, struct mgc_error *e)
-{
-    char   text[FILE_MAX + 1];
-    FILE  *file = fopen(c->assertion_file, "rb");
-    size_t n    = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
-    if (file == NULL || ferror(file)) {
-        mgc_error_set(e, MGC_EOPTION, "the token file %s can not be read: %s", c->assertion_file,
-                      strerror(errno));
-        if (file != NULL)
-            fclose(file);
-        return e->code;
-    }
-    fclose(file);
-    while (n > 0 && (unsigned char)text[n - 1] <= ' ')
-        n--;
-    text[n]     = '\0';
-    mgc_code rc = field(form, "client_assertion", text, MGC_OK);
-    mgc_wipe(text, sizeof text);
-    return rc;
-}
-
-/* Certificates are renewed in place while a service runs. One that can not be read just now, perhaps
- * because it is being written, leaves the one before. */
-static void reload_key(struct mgc_credential *c)
-{
-    struct mgc_key  *fresh = NULL;
-    struct mgc_error e;
-    if (mgc_key_load(&fresh, c->certificate, c->password.text, &e) != MGC_OK)
-        return;
-    mgc_key_free(c->key);
-    c->key = fresh;
-}
-
-/* How the client proves itself. */
-static mgc_code add_client(struct mgc_credential *c, struct mgc_buf *form,
-                           struct mgc_uuid_pool *ids, struct mgc_error *e)
-{
-    static const char bearer[] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-    mgc_code          rc       = field(form, "client_id", c->client_id, MGC_OK);
-    if (c->client_secret.text != NULL)
-        return field(form, "client_secret", c->client_secret.text, rc);
-    if (c->key == NULL && c->assertion_file == NULL)
-        return rc;
-    rc = field(form, "client_assertion_type", bearer, rc);
-    if (rc != MGC_OK)
-        return rc;
-    if (c->key == NULL)
-        return read_assertion(c, form, e);
-    reload_key(c);
-    return sign_assertion(c, form, ids);
-}
-
-/* What is asked for. */
-static mgc_code add_grant(struct mgc_credential *c, struct mgc_buf *form)
-{
-    static const char jwt_bearer[] = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-    /* we understand claims challenges (FACTS 6.4) */
-    static const char capable[] = "{\"access_token\":{\"xms_cc\":{\"values\":[\"cp1\"]}}}";
-    mgc_code          rc        = field(form, "scope", c->scope, MGC_OK);
-    rc                          = field(form, "claims", capable, rc);
     switch (c->grant) {
     case MGC_CLIENT_CREDENTIALS:
-        return field(form, "grant_type", "client_credentials", rc);
+        mgc_form_add(f, "grant_type", "client_credentials");
+        break;
     case MGC_REFRESH:
-        rc = field(form, "grant_type", "refresh_token", rc);
-        return field(form, "refresh_token", c->refresh_token.text, rc);
+        mgc_form_add(f, "grant_type", "refresh_token");
+        mgc_form_add(f, "refresh_token", c->refresh_token.text);
+        break;
     case MGC_ON_BEHALF_OF:
-        rc = field(form, "grant_type", jwt_bearer, rc);
-        rc = field(form, "requested_token_use", "on_behalf_of", rc);
-        return field(form, "assertion", c->assertion.text, rc);
+        mgc_form_add(f, "grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+        mgc_form_add(f, "requested_token_use", "on_behalf_of");
+        mgc_form_add(f, "assertion", c->assertion.text);
+        break;
     case MGC_GIVEN:
         break;
     }
-    return MGC_EINTERNAL;
 }
 
-mgc_code mgc_credential_begin(struct mgc_credential *c, struct mgc_request **out,
-                              struct mgc_uuid_pool *ids, struct mgc_error *e)
+static void add_step(const struct mgc_credential *c, struct mgc_form *f)
+{
+    switch (c->step) {
+    case MGC_RENEW:
+        add_grant(c, f);
+        break;
+    case MGC_DEVICE_START:
+        break;
+    case MGC_DEVICE_POLL:
+        mgc_form_add(f, "grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+        mgc_form_add(f, "device_code", c->device_code.text);
+        break;
+    case MGC_REDEEM:
+        mgc_form_add(f, "grant_type", "authorization_code");
+        mgc_form_add(f, "code", c->code.text);
+        mgc_form_add(f, "code_verifier", c->verifier.text);
+        mgc_form_add(f, "redirect_uri", c->redirect_uri);
+        break;
+    }
+}
+
+/* We understand claims challenges, and say so (FACTS 6.4). */
+static void add_claims(const struct mgc_credential *c, struct mgc_form *f)
+{
+    static const char capable[] = "{\"access_token\":{\"xms_cc\":{\"values\":[\"cp1\"]}}}";
+    mgc_form_add(f, "claims", c->claims.len > 0 ? mgc_buf_text(&c->claims) : capable);
+}
+
+static mgc_code fill(struct mgc_credential *c, struct mgc_form *f, const char *token_path,
+                     struct mgc_uuid_pool *ids, struct mgc_error *e)
+{
+    struct mgc_buf audience;
+    mgc_buf_init(&audience, SIZE_MAX);
+    f->rc = mgc_buf_append(&audience, c->login->base, strlen(c->login->base));
+    if (f->rc == MGC_OK)
+        f->rc = mgc_buf_append(&audience, token_path, strlen(token_path));
+    mgc_form_add(f, "scope", c->scope);
+    add_claims(c, f);
+    add_step(c, f);
+    mgc_proof_add(&c->proof, f, mgc_buf_text(&audience), (int64_t)time(NULL) + c->offset_s, ids, e);
+    mgc_buf_clear(&audience);
+    return f->rc;
+}
+
+/* Path below the authority; the token endpoint's unless it is about a device code. */
+static mgc_code path_of(const struct mgc_credential *c, mgc_step step, struct mgc_buf *path)
+{
+    const char *last = step == MGC_DEVICE_START ? "devicecode" : "token";
+    mgc_code    rc   = mgc_buf_append(path, c->tenant_path, strlen(c->tenant_path));
+    return rc == MGC_OK ? mgc_buf_append(path, last, strlen(last)) : rc;
+}
+
+static mgc_code make_request(struct mgc_credential *c, struct mgc_request **out,
+                             struct mgc_uuid_pool *ids, struct mgc_error *e)
 {
     static const struct mgc_header typed = {.name      = "Content-Type",
                                             .value     = "application/x-www-form-urlencoded",
                                             .name_len  = 12,
                                             .value_len = 33};
-    struct mgc_buf                 form;
-    mgc_buf_init(&form, SIZE_MAX);
-    form.secret = true;
-    e->code     = MGC_OK;
-    mgc_code rc = add_grant(c, &form);
-    if (rc == MGC_OK)
-        rc = add_client(c, &form, ids, e);
-    if (rc != MGC_OK && e->code == MGC_OK)
-        mgc_error_set(e, rc, "while a token was asked for");
+    struct mgc_form                form;
+    struct mgc_buf                 path;
+    mgc_form_init(&form);
+    mgc_buf_init(&path, SIZE_MAX);
+    mgc_code rc = path_of(c, c->step, &path);
+    rc          = rc == MGC_OK ? fill(c, &form, mgc_buf_text(&path), ids, e)
+                               : mgc_error_set(e, rc, "while a token was asked for");
     if (rc == MGC_OK) {
         const struct mgc_request_spec spec = {.method      = "POST",
-                                              .target      = c->token_path,
-                                              .target_len  = strlen(c->token_path),
+                                              .target      = mgc_buf_text(&path),
+                                              .target_len  = path.len,
                                               .headers     = &typed,
                                               .n_headers   = 1,
-                                              .body        = mgc_buf_text(&form),
-                                              .body_len    = form.len,
+                                              .body        = mgc_buf_text(&form.text),
+                                              .body_len    = form.text.len,
                                               .repeat      = MGC_IDEMPOTENT,
                                               .deadline_ms = LOGIN_DEADLINE_MS};
         rc                                 = mgc_request_new(out, &spec, c->login, ids, e);
     }
-    mgc_buf_clear(&form);
+    mgc_form_clear(&form);
+    mgc_buf_clear(&path);
+    return rc;
+}
+
+static const char *comes_too_early(const struct mgc_credential *c, mgc_step step)
+{
+    if (step == MGC_DEVICE_POLL && c->device_code.text == NULL)
+        return "there is no device code yet";
+    if (step == MGC_REDEEM && c->code.text == NULL)
+        return "there is no authorization code yet";
+    if (step == MGC_RENEW && !can_renew(c))
+        return "nobody has signed in";
+    return NULL;
+}
+
+mgc_code mgc_credential_repeat(struct mgc_credential *c, struct mgc_request **out,
+                               struct mgc_uuid_pool *ids, struct mgc_error *e)
+{
+    mgc_code rc = make_request(c, out, ids, e);
     c->fetching = rc == MGC_OK;
     c->began_ms = mgc_now_ms();
     c->forks    = mgc_global_forks();
     if (rc != MGC_OK)
         c->failure = *e;
     return rc;
+}
+
+mgc_code mgc_credential_begin(struct mgc_credential *c, mgc_step step, struct mgc_request **out,
+                              struct mgc_uuid_pool *ids, struct mgc_error *e)
+{
+    const char *reason = comes_too_early(c, step);
+    if (reason != NULL)
+        return mgc_error_set(e, MGC_EREQUEST, "%s", reason);
+    if (mgc_credential_is_fetching(c))
+        return mgc_error_set(e, MGC_EREQUEST, "the credential is signing in already");
+    c->step = step;
+    return mgc_credential_repeat(c, out, ids, e);
 }
 
 void mgc_credential_abandon(struct mgc_credential *c, mgc_code code)
@@ -490,11 +501,40 @@ static mgc_code take_token(struct mgc_credential *c, const struct mgc_token_answ
                                 life_s * 1000, t->refresh_s * 1000);
     if (rc == MGC_OK && t->refresh_token.text != NULL && c->grant == MGC_REFRESH)
         rc = mgc_secret_set(&c->refresh_token, "", t->refresh_token.text, t->refresh_token.len);
-    return rc == MGC_OK ? MGC_OK : mgc_error_set(e, rc, NULL);
+    if (rc != MGC_OK)
+        return mgc_error_set(e, rc, NULL);
+    set_claims(c, NULL);
+    c->needs_user = false;
+    mgc_secret_clear(&c->device_code); /* each is good for one token */
+    mgc_secret_clear(&c->code);
+    mgc_secret_clear(&c->verifier);
+    return MGC_OK;
 }
 
-static mgc_code refuse(const struct mgc_token_answer *t, struct mgc_error *e)
+static mgc_code take_prompt(struct mgc_credential *c, const struct mgc_attempt *a,
+                            struct mgc_error *e)
 {
+    mgc_code rc = mgc_device_read(&c->prompt, &c->device_code, mgc_buf_text(&a->body), a->body.len);
+    return rc == MGC_OK ? MGC_OK
+                        : mgc_error_set(e, rc, "%s answered HTTP %d, and no device code",
+                                        c->login->base, a->status);
+}
+
+/* Words that say: the user must come (RFC 6749 5.2, OpenID Connect Core 3.1.2.6). */
+static bool is_for_user(const char *error)
+{
+    static const char *const words[] = {"invalid_grant", "interaction_required", "login_required",
+                                        "consent_required"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(error, words[i]) == 0)
+            return true;
+    return false;
+}
+
+static mgc_code refuse(struct mgc_credential *c, const struct mgc_token_answer *t,
+                       struct mgc_error *e)
+{
+    c->needs_user |= c->step == MGC_RENEW && is_for_user(t->error);
     mgc_error_set(e, MGC_ETOKEN, "%s: %s", t->error, t->text);
     snprintf(e->word, sizeof e->word, "%.*s", MGC_WORD_MAX - 1, t->error);
     return MGC_ETOKEN;
@@ -506,6 +546,11 @@ static bool is_passing(const struct mgc_attempt *a)
     return a->error.code != MGC_OK || a->status >= 500 || a->status == 429 || a->status == 408;
 }
 
+static bool is_final(mgc_code code)
+{
+    return code == MGC_ENOMEM || code == MGC_ECANCELLED;
+}
+
 /* `*again_ms` >= 0 when it is worth a second try at once or a little later. */
 static mgc_code judge(struct mgc_credential *c, const struct mgc_attempt *a, int64_t *again_ms,
                       struct mgc_error *e)
@@ -513,7 +558,7 @@ static mgc_code judge(struct mgc_credential *c, const struct mgc_attempt *a, int
     struct mgc_token_answer t = {0};
     int64_t ms = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, time(NULL));
     if (a->error.code != MGC_OK) {
-        *again_ms = a->error.code != MGC_ENOMEM ? AGAIN_MS : -1;
+        *again_ms = is_final(a->error.code) ? -1 : AGAIN_MS;
         return mgc_error_set(e, a->error.code, "while signing in at %s: %s", c->login->base,
                              mgc_error_detail(&a->error));
     }
@@ -524,13 +569,15 @@ static mgc_code judge(struct mgc_credential *c, const struct mgc_attempt *a, int
         snprintf(e->word, sizeof e->word, "temporarily_unavailable"); /* RFC 6749's word for it */
         return MGC_ETOKEN;
     }
+    if (c->step == MGC_DEVICE_START && a->status == 200)
+        return take_prompt(c, a, e);
     mgc_code rc = mgc_answer_read(&t, mgc_buf_text(&a->body), a->body.len);
     if (rc != MGC_OK)
         return mgc_error_set(e, rc, "%s answered HTTP %d, and no token", c->login->base, a->status);
     if (t.access_token.text != NULL) {
         rc = take_token(c, &t, e);
     } else {
-        rc        = refuse(&t, e);
+        rc        = refuse(c, &t, e);
         *again_ms = t.clock_wrong && !c->clock_mended ? 0 : -1;
         c->clock_mended |= t.clock_wrong;
     }
@@ -549,7 +596,7 @@ static void note_failure(struct mgc_credential *c, const struct mgc_attempt *a, 
     } else if (is_passing(a)) {
         c->next_try_ms = hint >= 0 ? now_ms + hint : now_ms;
     } else {
-        c->next_try_ms = now_ms + REFUSED_MS;
+        c->next_try_ms = now_ms + (c->needs_user ? FOR_USER_MS : REFUSED_MS);
     }
 }
 
@@ -567,7 +614,8 @@ mgc_code mgc_credential_settle(struct mgc_credential *c, const struct mgc_attemp
     if (rc == MGC_OK) {
         c->renew_again_ms = RENEW_AGAIN_MS;
         c->clock_mended   = false;
-    } else {
+        c->next_try_ms    = 0;
+    } else if (c->step == MGC_RENEW) { /* the other steps have somebody who hears of it */
         note_failure(c, a, now_ms, e);
     }
     return rc;

@@ -4,6 +4,9 @@
  * I/O: the transport asks it for a token, fetches when it wants one, and hands it the answer. Who needs a
  * token while one is fetched waits for that one: a credential never wants two at a time.
  *
+ * A user signs in by steps, asked for one by one: a device code and questions whether the user is done with
+ * it, or the authorization code that a browser brought. From then on there is a refresh token.
+ *
  * A token that is AGING is renewed in the background; should that fail it goes on being used, and the next
  * try is 30 s later, doubling to 300 s (design/client.md 3).
  *
@@ -14,7 +17,8 @@
 
 #include "core/base/buf.h"
 #include "core/base/error.h"
-#include "core/identity/key.h"
+#include "core/identity/device.h"
+#include "core/identity/proof.h"
 #include "core/identity/token.h"
 #include "core/origin.h"
 #include "core/wire/attempt.h"
@@ -27,25 +31,28 @@
 typedef enum mgc_grant {
     MGC_GIVEN,
     MGC_CLIENT_CREDENTIALS,
-    MGC_REFRESH,
+    MGC_REFRESH, /* without a refresh token, a user has to sign in first */
     MGC_ON_BEHALF_OF
 } mgc_grant;
 
-/* Zero or NULL: not used. How the client proves itself follows from which one is there: a secret, a
- * certificate, an assertion file (workload identity), or none (public client). */
+/* ... and what one request to the authority is about. */
+typedef enum mgc_step {
+    MGC_RENEW,        /* a token, by the credential's own grant */
+    MGC_DEVICE_START, /* a device code; then see mgc_credential_prompt() */
+    MGC_DEVICE_POLL, /* is the user done? Refused with OAuth's "authorization_pending" until then */
+    MGC_REDEEM       /* the authorization code of mgc_credential_bring() */
+} mgc_step;
+
+/* Zero or NULL: not used. */
 struct mgc_credential_options {
-    mgc_grant   grant;
-    const char *authority; /* "https://login.microsoftonline.com" */
-    const char *tenant;    /* id or domain, or "organizations" */
-    const char *client_id;
-    const char *scope; /* "https://graph.microsoft.com/.default" */
-    const char *client_secret;
-    const char *certificate, *password; /* file; its password */
-    bool        rs256;                  /* AD FS: RS256 and x5t instead of PS256 and x5t#S256 */
-    const char *assertion_file;         /* read again for each request: it rotates */
-    const char *refresh_token;          /* MGC_REFRESH */
-    const char *assertion;              /* MGC_ON_BEHALF_OF: the token of the user we act for */
-    const char *ca_file;                /* as the origin's */
+    mgc_grant                grant;
+    const char              *authority; /* "https://login.microsoftonline.com" */
+    const char              *tenant;    /* id or domain, or "organizations" */
+    const char              *scope;     /* "https://graph.microsoft.com/.default" */
+    struct mgc_proof_options proof;
+    const char              *refresh_token; /* MGC_REFRESH */
+    const char              *assertion;     /* MGC_ON_BEHALF_OF: the token of the user we act for */
+    const char              *ca_file;       /* as the origin's */
 };
 
 /* MGC_EOPTION, naming the option; MGC_ENOMEM. */
@@ -76,23 +83,43 @@ bool mgc_credential_is_fetching(const struct mgc_credential *c);
 /* Why there is no token, when none is there, wanted or under way. */
 void mgc_credential_failure(const struct mgc_credential *c, struct mgc_error *e);
 
-/* A token that was sent has been refused: it is not used again. False: there can be no other. */
-bool mgc_credential_refused(struct mgc_credential *c, const struct mgc_token *t);
+/* A token that was sent has been refused: it is not used again. `claims` (JSON, or NULL) is what the server
+ * wants of the next one (FACTS 6.4). False: there can be no other. */
+bool mgc_credential_refused(struct mgc_credential *c, const struct mgc_token *t,
+                            const char *claims);
+
+/* ---- users ------------------------------------------------------------------------------------- */
+
+/* There will be no token before a user signs in: there is no refresh token, or it was refused. */
+bool mgc_credential_needs_user(const struct mgc_credential *c, int64_t now_ms);
+
+/* What MGC_DEVICE_START brought; NULL: nothing yet. */
+const struct mgc_prompt *mgc_credential_prompt(const struct mgc_credential *c);
+
+/* The code to redeem, with the verifier and the redirect URI it was asked for with (RFC 7636 4.5).
+ * MGC_ENOMEM. */
+mgc_code mgc_credential_bring(struct mgc_credential *c, const char *code, const char *verifier,
+                              const char *redirect_uri) MGC_NODISCARD;
 
 /* ---- fetching: what the transport does for it --------------------------------------------------- */
 
 /* The login endpoint, as an origin that sends no token. NULL for a given credential. */
 struct mgc_origin *mgc_credential_login(const struct mgc_credential *c);
 
-/* The request for a token; from here on until mgc_credential_settle() it wants no other.
- * MGC_ENOMEM, MGC_EOPTION (an assertion file that can not be read), with the reason in `e`. */
-mgc_code mgc_credential_begin(struct mgc_credential *c, struct mgc_request **out,
+/* The request for a step; from here on until mgc_credential_settle() it wants no other.
+ * MGC_ENOMEM, MGC_EOPTION (an assertion file that can not be read), MGC_EREQUEST (a step that comes before the
+ * one it needs), with the reason in `e`. */
+mgc_code mgc_credential_begin(struct mgc_credential *c, mgc_step step, struct mgc_request **out,
                               struct mgc_uuid_pool *ids, struct mgc_error *e) MGC_NODISCARD;
+
+/* The same request once more, after mgc_credential_settle() said so. */
+mgc_code mgc_credential_repeat(struct mgc_credential *c, struct mgc_request **out,
+                               struct mgc_uuid_pool *ids, struct mgc_error *e) MGC_NODISCARD;
 
 /* The request could not be sent at all. */
 void mgc_credential_abandon(struct mgc_credential *c, mgc_code code);
 
-/* Reads the answer. MGC_OK: there is a token now. Otherwise the error is in `e`, and `*again_ms` >= 0 says
+/* Reads the answer. MGC_OK: there is a token now, or a prompt. Otherwise the error is in `e`, and `*again_ms` >= 0 says
  * that it is not final: begin again after that time. */
 mgc_code mgc_credential_settle(struct mgc_credential *c, const struct mgc_attempt *a,
                                int64_t now_ms, int64_t *again_ms,
