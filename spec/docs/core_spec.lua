@@ -6,8 +6,8 @@ local text = helper.read_file(helper.ROOT .. "docs/types/core.lua")
 
 local function declared(owner)
   local names = {}
-  for name in text:gmatch("\nfunction " .. owner .. "[.:](%w+)") do names[name] = true end
-  for name in text:gmatch("\n" .. owner .. "%.(%w+) = nil") do names[name] = true end
+  for name in text:gmatch("\nfunction " .. owner .. "[.:]([%w_]+)") do names[name] = true end
+  for name in text:gmatch("\n" .. owner .. "%.([%w_]+) = nil") do names[name] = true end
   return names
 end
 
