@@ -8,7 +8,7 @@
 -- other or at once, use the same token.
 local core = require "msgraph.core"
 local errors = require "msgraph.errors"
-local loop = require "msgraph.loop"
+local token = require "msgraph.auth.token"
 
 local M = {}
 
@@ -30,21 +30,12 @@ end
 
 -- ---- a token that is there already ----------------------------------------------------------------
 
-local function problem_of(token)
-  if type(token) ~= "string" then return ("a string is expected, got %s"):format(type(token)) end
-  token = token:match("^%s*(.-)%s*$")
-  if token == "" then return "it is empty" end
-  if token:find("^[Bb]earer%s") then return "it begins with the word Bearer: give the token alone" end
-  if token:find("[^\33-\126]") then return "it holds a space, a control character or a byte beyond ASCII" end
-  return nil, token
-end
-
 --- Checks a token from anywhere; spaces and line ends around it are dropped.
----@param token any
+---@param text any
 ---@return msgraph.Credential?
 ---@return string? reason never with the token in it
-function M.from_token(token)
-  local problem, clean = problem_of(token)
+function M.from_token(text)
+  local problem, clean = token.problem_of(text)
   if problem then return nil, problem end
   local credential = make("token", { token = clean })
   errors.hide(credential, clean)
@@ -52,10 +43,10 @@ function M.from_token(token)
 end
 
 --- A token that somebody else got. It is used as it is, until it expires.
----@param token string an access token for the client's endpoint, "eyJ..."
+---@param text string an access token for the client's endpoint, "eyJ..."
 ---@return msgraph.Credential credential raises for what can not be a token
-function M.token(token)
-  local credential, reason = M.from_token(token)
+function M.token(text)
+  local credential, reason = M.from_token(text)
   if not credential then error("auth.token: the token cannot be used: " .. reason, 2) end
   return credential
 end
@@ -78,14 +69,18 @@ local KINDS = {
   workload_identity = { grant = "client_credentials", needs = { "assertion_file" }, may = {} },
   refresh_token = { grant = "refresh_token", needs = { "refresh_token" },
     may = { "client_secret", "certificate", "password", "assertion_file" } },
+  device_code = { grant = "refresh_token", needs = {}, may = { "prompt" }, sign_in = "device_code" },
+  auth_code = { grant = "refresh_token", needs = {}, may = { "prompt", "login_hint" }, sign_in = "auth_code" },
   on_behalf_of = { grant = "on_behalf_of", needs = { "assertion" }, proven = true,
     may = { "client_secret", "certificate", "password", "assertion_file" } },
 }
 
+local TYPES = { rs256 = "boolean", prompt = "function" } -- of the rest: string
+
 for _, spec in pairs(KINDS) do
   spec.allowed = {}
   for _, list in ipairs { COMMON, spec.needs, spec.may } do
-    for _, name in ipairs(list) do spec.allowed[name] = name == "rs256" and "boolean" or "string" end
+    for _, name in ipairs(list) do spec.allowed[name] = TYPES[name] or "string" end
   end
 end
 
@@ -171,9 +166,20 @@ M.refresh_token = constructor "refresh_token"
 ---@type fun(opts: msgraph.AuthOpts|msgraph.Proof|{ assertion: string }): msgraph.Credential
 M.on_behalf_of = constructor "on_behalf_of"
 
+--- A user who signs in on any device, with a code that is shown: by `prompt`, or on stderr. Asked for when the first
+--- request needs a token; from then on the sign-in is renewed by itself. `tenant_id` defaults to "organizations".
+---@type fun(opts: msgraph.AuthOpts|{ prompt?: fun(prompt: msgraph.core.Prompt) }): msgraph.Credential
+M.device_code = constructor "device_code"
+
+--- A user who signs in in a browser on this machine, which is opened if there is one. `prompt` is shown the address and
+--- whether it was opened; default: a line on stderr. The app needs the redirect URI http://localhost (public client).
+---@type fun(opts: msgraph.AuthOpts|{ prompt?: fun(url: string, opened: boolean), login_hint?: string }): table
+M.auth_code = constructor "auth_code"
+
 --- A function of yours that returns a token and the seconds it is good for (nil: until it is refused), or nil and a
---- reason. It is called when a token is needed, by one task at a time, and may itself wait.
----@param fn fun(): string?, number|string|msgraph.Error|nil
+--- reason. It is called when a token is needed, by one task at a time, and may itself wait. `claims`: JSON of what the
+--- server wants of the next token (a claims challenge), to be sent to the authority with the request for it.
+---@param fn fun(claims?: string): string?, number|string|msgraph.Error|nil
 ---@return msgraph.Credential
 function M.callback(fn)
   if type(fn) ~= "function" then error(("auth.callback: a function is expected, got %s"):format(type(fn)), 2) end
@@ -185,110 +191,6 @@ end
 ---@return boolean
 function M.is(value)
   return getmetatable(value) == Credential
-end
-
--- ---- callbacks at work ------------------------------------------------------------------------------------
-
-local LIFE_MAX <const> = 30 * 24 * 3600 -- seconds the core takes
-local AGAIN <const> = 30 -- seconds after a renewal failed while the token is still good
-
--- What the clients of a callback share: the core's credential, which token it has (`serial` counts
--- them), when to get the next (`renew_at`) and when it is good no more (`stale_at`), both on core.now().
--- `busy` is the task that calls the function, `line` who waits for it.
-local function new_state(callback)
-  return {
-    callback = callback, serial = 0, renew_at = -1, stale_at = -1, line = {},
-    core = assert(core.credential { token = "none" }), -- never sent: no request goes before the first token is there
-  }
-end
-
-local function callback_failure(problem)
-  return { kind = "auth", code = "callback", phase = "not_sent",
-    message = "the token callback gave no token: " .. problem }
-end
-
-local function life_problem(seconds)
-  if seconds == nil then return nil end
-  if type(seconds) ~= "number" or seconds ~= seconds then
-    return "its second value must be the seconds the token is good for, or nil"
-  end
-  if seconds <= 0 then return "the token it returned has expired" end
-  if seconds >= LIFE_MAX then
-    return "its second value must be seconds from now, below 30 days (a date, perhaps?)"
-  end
-end
-
--- Calls the function: token and seconds, or nil and a Failure.
-local function ask(callback)
-  local ok, token, seconds = pcall(callback)
-  if not ok then
-    local task = loop.enclosing()
-    if task and task.cancelled then error(token, 0) end -- not the function's: its task was told to end
-    return nil, callback_failure("it raised: " .. tostring(token))
-  end
-  if token == nil then return nil, callback_failure(seconds == nil and "it returned nil" or tostring(seconds)) end
-  local problem, clean = problem_of(token)
-  problem = problem or life_problem(seconds)
-  if problem then return nil, callback_failure(problem) end
-  return clean, seconds
-end
-
--- The core stops using a token a margin before its end; the next is asked for before that.
-local function take(state, token, seconds)
-  local now = core.now()
-  errors.hide(state, token)
-  assert(state.core:give(token, seconds))
-  state.serial = state.serial + 1
-  state.renew_at = seconds and now + seconds - math.min(600, seconds / 5) or math.huge
-  state.stale_at = seconds and now + seconds - math.min(300, seconds / 10) or math.huge
-end
-
--- Whoever waited goes on: with the same failure, or to look again.
-local function leave(state, failure)
-  local line = state.line
-  state.busy, state.line = nil, {}
-  for _, waiter in ipairs(line) do loop.wake(waiter, failure) end
-end
-
--- Outside of tasks, the coroutine stands for the task.
-local function here()
-  return loop.enclosing() or coroutine.running()
-end
-
-local function renew(state)
-  local failure
-  state.busy = here()
-  local guard <close> = setmetatable({}, { __close = function() leave(state, failure) end }) -- luacheck: ignore 211
-  local token, seconds = ask(state.callback)
-  if token then
-    take(state, token, seconds)
-  elseif core.now() < state.stale_at then
-    state.renew_at = core.now() + AGAIN -- the token there is still good
-  else
-    failure = seconds
-  end
-  return failure
-end
-
--- Sees to it that there is a good token: one task calls the function, the others wait for it.
-local function ensure(state, refused)
-  if refused == state.serial then state.renew_at, state.stale_at = -1, -1 end
-  while core.now() >= state.renew_at do
-    if not state.busy then return renew(state) end
-    if core.now() < state.stale_at then return nil end
-    if state.busy == here() then return callback_failure "it used the client that waits for its token" end
-    local failure, broken = loop.wait_for(function(waiter) table.insert(state.line, waiter) end)
-    if failure or broken then return failure or broken end
-  end
-end
-
-local function open_callback(held)
-  held.state = held.state or new_state(held.callback)
-  local state = held.state
-  return state.core, function(refused)
-    local failure = ensure(state, refused)
-    return failure, state.serial
-  end
 end
 
 -- ---- at work: for the client ----------------------------------------------------------------------------
@@ -309,11 +211,18 @@ local function key_of(settings)
   return table.concat(parts, "\n")
 end
 
-local function merged(held, identity)
+local FOR_USERS <const> = " offline_access openid profile" -- a refresh token, and who it is
+
+-- What is said with the credential wins over what is said elsewhere.
+local function merged(held, identity, spec)
   local out = {}
   for name, value in pairs(identity) do out[name] = value end
   for name, value in pairs(held) do out[name] = value end
   out.opened = nil
+  if spec.sign_in then
+    out.tenant_id = out.tenant_id or "organizations"
+    out.scope = out.scope .. FOR_USERS
+  end
   return out
 end
 
@@ -328,21 +237,44 @@ local function lacking(kind, settings)
   end
 end
 
-local function open_core(held, settings)
-  held.opened = held.opened or {}
-  local key = key_of(settings)
-  if held.opened[key] then return held.opened[key] end
-  local made, failure = core.credential(settings)
+-- The core is handed what it knows, and no more.
+local CORE = { "grant", "authority", "tenant_id", "client_id", "scope", "client_secret", "certificate", "password",
+  "rs256", "assertion_file", "refresh_token", "assertion", "ca_file", "token" }
+
+local function make_core(settings)
+  local options = {}
+  for _, name in ipairs(CORE) do options[name] = settings[name] end
+  local made, failure = core.credential(options)
   if not made then return nil, errors.from_failure(failure) end
-  held.opened[key] = made
   return made
 end
 
 ---@class msgraph.Opened
 ---@field core msgraph.core.Credential
 ---@field login? string the host it signs in at
----@field renew? fun(refused?: integer): msgraph.core.Failure?, integer  of a callback, to be called before each
----  request, and with the token's number after that token was refused
+---@field guard? msgraph.auth.Guard what a client has to do around each request
+
+local function open(held, settings, spec)
+  local made, err = make_core(settings)
+  if not made then return nil, err end
+  local opened = { core = made, login = settings.authority and settings.authority:match("^%a+://([^/:]+)") }
+  if spec.sign_in then
+    local user = require "msgraph.auth.user" -- only who needs it loads it
+    opened.guard = user.guard(made, function() return user[spec.sign_in](made, held, settings) end)
+  end
+  return opened
+end
+
+-- What one credential with the same settings is opened to: clients share its token.
+local function shared(held, key, make_it)
+  held.opened = held.opened or {}
+  local opened, err = held.opened[key], nil
+  if not opened then
+    opened, err = make_it()
+    held.opened[key] = opened
+  end
+  return opened, err
+end
 
 --- What a client needs of a credential.
 ---@package
@@ -353,17 +285,14 @@ end
 function M.open(credential, identity)
   local held = secrets[credential]
   if held.callback then
-    local made, renewal = open_callback(held)
-    return { core = made, renew = renewal }
+    return shared(held, "", function() return require("msgraph.auth.callback").open(held.callback) end)
   end
-  if held.token then return { core = open_core(held, { token = held.token }) } end
-  local settings = merged(held, identity)
+  if held.token then return shared(held, "", function() return open(held, { token = held.token }, {}) end) end
+  local spec = KINDS[credential.kind]
+  local settings = merged(held, identity, spec)
   local err = lacking(credential.kind, settings)
   if err then return nil, err end
-  local made
-  made, err = open_core(held, settings)
-  if not made then return nil, err end
-  return { core = made, login = settings.authority:match("^%a+://([^/:]+)") }
+  return shared(held, key_of(settings), function() return open(held, settings, spec) end)
 end
 
 return M

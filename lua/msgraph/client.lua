@@ -19,7 +19,7 @@ local M = {}
 ---@field endpoint string "https://graph.microsoft.com"
 ---@field package origin msgraph.core.Origin
 ---@field package login? string the sign-in host, where it is another than the endpoint's
----@field package renew? fun(refused?: integer): msgraph.core.Failure?, integer see msgraph.Opened
+---@field package guard? msgraph.auth.Guard of a credential that takes more than the core
 local Client = { __name = "msgraph.Client" }
 Client.__index = Client
 
@@ -122,16 +122,17 @@ local function attempt(self, request)
   return loop.exchange(self.origin, request, self)
 end
 
--- The same with a token that a callback gives. One that is refused was not acted on, whatever the
--- method: one new token, one more attempt. (For all other credentials the core does that.)
-local function attempt_renewed(self, request)
+-- The same with a credential whose token takes more than the core: a function of the author's, a user who has
+-- to sign in. What is refused for its token was not acted on, whatever the method: once more.
+local function attempt_guarded(self, request)
   if self.closed then return nil, CLOSED end
-  local failure, serial = self.renew()
+  local guard, origin = self.guard, self.origin
+  local failure, mark = guard.ready(origin)
   if failure then return nil, failure end
   local raw
   raw, failure = attempt(self, request)
-  if not raw or raw.status ~= 401 then return raw, failure end
-  failure = self.renew(serial)
+  if not guard.refused(mark, raw, failure) then return raw, failure end
+  failure = guard.ready(origin)
   if failure then return nil, failure end
   return attempt(self, request)
 end
@@ -142,7 +143,7 @@ end
 ---@return msgraph.core.Response?
 ---@return msgraph.Error?
 function Client:exchange(request)
-  local send_it = self.renew and attempt_renewed or attempt
+  local send_it = self.guard and attempt_guarded or attempt
   local raw, failure = send_it(self, request)
   if not raw then return nil, errors.from_failure(failure, request, self.login) end
   return raw
@@ -280,7 +281,7 @@ function M.connect(opts)
   if not origin then return nil, errors.from_failure(failure) end
   local login = opened.login ~= settings.endpoint:match("^%a+://([^/:]+)") and opened.login or nil
   local client = setmetatable({
-    origin = origin, endpoint = settings.endpoint, login = login, renew = opened.renew,
+    origin = origin, endpoint = settings.endpoint, login = login, guard = opened.guard,
   }, Client)
   local ok
   ok, failure = loop.open(client)

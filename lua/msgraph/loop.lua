@@ -350,6 +350,21 @@ function M.exchange(origin, request, owner)
   return M.await(id, owner)
 end
 
+--- Takes a step of a sign-in (see docs/types/core.lua) and waits for it.
+---@param credential msgraph.core.Credential
+---@param step "token"|"device_code"|"device_poll"|"code"
+---@return table? done
+---@return msgraph.core.Failure?
+function M.sign_in(credential, step)
+  check_cancelled()
+  local ok, failure = need_transport()
+  if not ok then return nil, failure end
+  local id
+  id, failure = transport:sign_in(credential, step)
+  if not id then return nil, failure end
+  return M.await(id, credential)
+end
+
 --- Yields the running task until somebody wakes it; returns what it was woken with.
 ---@param task table the current task
 ---@return any, any

@@ -522,7 +522,7 @@ describe("a token callback", function()
       run(function()
         local _, err = read(client)
         assert.equal("callback", err.code)
-        assert.matches("it used the client that waits for its token", err.message)
+        assert.matches("used the very client that waits for it", err.message)
       end)
     end
   end)
