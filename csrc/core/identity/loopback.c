@@ -210,8 +210,8 @@ static void answer(struct peer *p, int status, const char *title, const char *te
                  "Content-Length: %d\r\nConnection: close\r\nCache-Control: no-store\r\n"
                  "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n\r\n",
                  status, reason_of(status), body);
-    p->out_len =
-        (size_t)(head + snprintf(p->out + head, sizeof p->out - (size_t)head, frame, title, safe));
+    snprintf(p->out + head, sizeof p->out - (size_t)head, frame, title, safe);
+    p->out_len = (size_t)head + (size_t)body;
 }
 
 /* ---- the outcome --------------------------------------------------------------------------------- */

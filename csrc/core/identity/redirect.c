@@ -38,13 +38,15 @@ static bool decode(struct mgc_text *out, char *at, const char *end)
     out->at  = at;
     for (const char *c = at; c < end; c++) {
         int high = 0, low = 0;
-        if (*c == '%') {
+        if (*c == '+') {
+            *to++ = ' ';
+        } else if (*c == '%') {
             if (end - c < 3 || (high = hex_digit(c[1])) < 0 || (low = hex_digit(c[2])) < 0)
                 return false;
             *to++ = (char)(high << 4 | low);
             c += 2;
         } else {
-            *to++ = *c == '+' ? ' ' : *c;
+            *to++ = *c;
         }
     }
     out->len = (size_t)(to - at);
