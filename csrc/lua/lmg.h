@@ -66,6 +66,18 @@ int  lmg_credential(lua_State *L); /* core.credential */
 /* The open credential at `arg`; raises. */
 struct mgc_credential *lmg_check_credential(lua_State *L, int arg);
 
+void lmg_loopback_register(lua_State *L);
+int  lmg_loopback(lua_State *L); /* core.loopback */
+
+/* The open listener at `arg`; raises. */
+struct mgc_loopback *lmg_check_loopback(lua_State *L, int arg);
+
+void lmg_child_register(lua_State *L);
+int  lmg_child(lua_State *L); /* core.child */
+
+/* The open child at `arg`; raises. */
+struct mgc_child *lmg_check_child(lua_State *L, int arg);
+
 void lmg_transport_register(lua_State *L);
 int  lmg_transport(lua_State *L); /* core.transport */
 

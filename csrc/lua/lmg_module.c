@@ -88,12 +88,16 @@ int luaopen_msgraph_core(lua_State *L)
                                          {"escape", core_escape},
                                          {"segment", core_segment},
                                          {"header", core_header},
+                                         {"child", lmg_child},
                                          {"credential", lmg_credential},
+                                         {"loopback", lmg_loopback},
                                          {"origin", lmg_origin},
                                          {"transport", lmg_transport},
                                          {NULL, NULL}};
     luaL_checkversion(L);
+    lmg_child_register(L);
     lmg_credential_register(L);
+    lmg_loopback_register(L);
     lmg_origin_register(L);
     lmg_transport_register(L);
     luaL_newlib(L, functions);

@@ -89,6 +89,70 @@ function Credential:prompt() end
 --- __close and __gc.
 function Credential:close() end
 
+---@class msgraph.core.Loopback       waits on 127.0.0.1 for the browser of a sign-in (authorization code with PKCE). Code and
+---                                    verifier never leave the core.
+local Loopback = {}
+
+--- Listens on a free port.
+---@return msgraph.core.Loopback?
+---@return msgraph.core.Failure?
+function core.loopback() end
+
+--- The port of `http://localhost:PORT/`, the redirect URI.
+---@return integer
+function Loopback:port() end
+
+---@class msgraph.core.LoopbackAsk
+---@field authorize string           "https://login.microsoftonline.com/TENANT/oauth2/v2.0/authorize"
+---@field client_id string
+---@field scope string               space between scopes
+---@field prompt? string             "select_account", "login", "consent", "none"
+---@field login_hint? string         who is meant to sign in
+---@field claims? string             JSON, of a claims challenge
+
+--- The URL to open in a browser: asks for a code, by response_mode=query, bound to this listener's state and S256 challenge.
+---@param ask msgraph.core.LoopbackAsk
+---@return string?
+---@return msgraph.core.Failure?     code "bad_option": authorize is no plain https URL
+function Loopback:url(ask) end
+
+--- Answers whatever is there, without waiting: call it every 100 ms or so. "done": the code has come. A failure of code
+--- "token_refused" says why there is none, its `word` is OAuth's `error`. Requests that are no redirect of this
+--- sign-in change nothing.
+---@return "waiting"|"done"|nil
+---@return msgraph.core.Failure?
+function Loopback:step() end
+
+--- Stops listening and wipes the code. Twice is as good as once. Also __close and __gc.
+function Loopback:close() end
+
+---@class msgraph.core.Child          another program, run without a shell, watched without waiting
+local Child = {}
+
+--- Starts a program: an array of its name (looked for in PATH) and arguments, and `input`, a text for its standard
+--- input. It gets none of our descriptors, and an environment without MSGRAPH_* and the secrets among AZURE_*.
+--- Raises for anything but strings.
+---@param words string[]|{ input: string? }
+---@return msgraph.core.Child?
+---@return msgraph.core.Failure?     code "program": there is none of that name, or it can not be run
+function core.child(words) end
+
+--- Takes what it printed and looks whether it ended, without waiting. When it fails, the program is killed.
+---@return "running"|"ended"|nil
+---@return integer|msgraph.core.Failure|nil  exit status, or 128 + signal; code "body_too_large": it printed more than 256 KiB
+function Child:step() end
+
+--- What it printed so far: for output that is no secret.
+---@return string
+function Child:output() end
+
+--- The first 4 KiB of what it said on standard error.
+---@return string
+function Child:stderr() end
+
+--- Kills it, and what it started, if it still runs. Twice is as good as once. Also __close and __gc.
+function Child:close() end
+
 ---@class msgraph.core.OriginOpts
 ---@field endpoint string            "https://graph.microsoft.com", scheme https, no path, no user info
 ---@field credential msgraph.core.Credential  its token is sent as `Authorization: Bearer`, to this endpoint only
@@ -136,7 +200,7 @@ function Origin:close() end
 ---@field code string                one of docs/errors.md's transport codes: "dns", "connect", "tls_untrusted",
 ---                                  "tls_name", "tls_expired", "tls", "reset", "truncated", "timeout_connect", "timeout_first_byte",
 ---                                  "timeout_stall", "timeout", "body_too_large", "bad_answer", "proxy", "cancelled", "token_refused",
----                                  "bad_request", "bad_option", "foreign_url", "no_memory", "internal"
+---                                  "bad_request", "bad_option", "foreign_url", "program", "no_memory", "internal"
 ---@field word? string               the peer's own word: OAuth's `error` of a refused token
 ---@field kind string                "auth" "network" "timeout" "cancelled" "ambiguous" "protocol" "invalid"
 ---@field message string             one sentence, without secrets

@@ -109,6 +109,7 @@ M.HINTS = {
   bad_request = "the request cannot be sent as it is: mend the path, the header or the method",
   bad_option = "mend the option named",
   foreign_url = "the token is only sent to the client's own endpoint: connect a client to the other one",
+  program = "install the program, or see to it that PATH names its folder",
   no_memory = "this process or its memory limit has no room left",
   internal = "a bug in this library: please report it with this line",
   -- kinds, where no code says more

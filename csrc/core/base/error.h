@@ -17,6 +17,7 @@
     X(EOPTION,            "bad_option",         "invalid",   "an option can not be used")          \
     X(EFOREIGN,           "foreign_url",        "invalid",   "the URL belongs to another server")  \
     X(EFORKED,            "forked",             "invalid",   "made by another process: connect again after a fork") \
+    X(EPROGRAM,           "program",            "invalid",   "another program could not be run")   \
     X(ECANCELLED,         "cancelled",          "cancelled", "cancelled")                          \
     X(EDNS,               "dns",                "network",   "the host name could not be resolved") \
     X(ECONNECT,           "connect",            "network",   "no connection could be made")        \
