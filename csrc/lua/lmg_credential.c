@@ -1,6 +1,7 @@
 /* csrc/lua/lmg_credential.c - the msgraph.core.Credential userdata over struct mgc_credential. */
 #include "core/base/clock.h"
 #include "core/identity/credential.h"
+#include "core/identity/loopback.h"
 #include "lua/lmg.h"
 
 #include <math.h>
@@ -75,6 +76,24 @@ static int credential_prompt(lua_State *L)
     return 1;
 }
 
+/* credential:redeem(loopback) -> true | nil, failure */
+static int credential_redeem(lua_State *L)
+{
+    struct mgc_credential *c = lmg_check_credential(L, 1);
+    struct mgc_loopback   *l = lmg_check_loopback(L, 2);
+    luaL_argcheck(L, mgc_loopback_get(l) == MGC_LOOPBACK_CODE, 2, "no code has come");
+    struct mgc_error e;
+    mgc_code         rc = mgc_credential_bring(c, mgc_loopback_code(l)->text,
+                                               mgc_loopback_pkce(l)->verifier,
+                                               mgc_loopback_redirect_uri(l));
+    if (rc != MGC_OK) {
+        mgc_error_set(&e, rc, NULL);
+        return lmg_fail(L, &e);
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 struct args {
     struct mgc_credential_options o;
     const char                   *token, *grant;
@@ -136,10 +155,9 @@ int lmg_credential(lua_State *L)
 
 void lmg_credential_register(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"give", credential_give},
-                                       {"needs_user", credential_needs_user},
-                                       {"prompt", credential_prompt},
-                                       {"close", credential_close},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"give", credential_give},     {"needs_user", credential_needs_user},
+        {"prompt", credential_prompt}, {"redeem", credential_redeem},
+        {"close", credential_close},   {NULL, NULL}};
     lmg_new_type(L, LMG_CREDENTIAL, methods, credential_close);
 }

@@ -85,6 +85,12 @@ function Credential:needs_user() end
 ---@return msgraph.core.Prompt?
 function Credential:prompt() end
 
+--- Takes over the authorization code that a browser brought, for the step "code". Raises when none has come.
+---@param loopback msgraph.core.Loopback
+---@return true?
+---@return msgraph.core.Failure?
+function Credential:redeem(loopback) end
+
 --- Secrets are wiped when the last request that needs them has ended. Twice is as good as once. Also
 --- __close and __gc.
 function Credential:close() end

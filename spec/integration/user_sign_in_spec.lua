@@ -1,5 +1,6 @@
 --- Users who sign in while a client waits, against a simulated tenant.
 local graph = require "msgraph"
+local helper = require "spec.support.helper"
 local sim = require "msgraph.sim"
 local sign_in = require "spec.support.sign_in"
 
@@ -120,12 +121,8 @@ describe("a device code", function()
   end)
 
   it("nobody enters ends as expired", function()
-    local short <close> = assert(sim.start { users = 3, start = os.time(), device_code_interval = 1, speed = 2000 })
-    local public = short:app { public = true, scopes = { "User.Read.All" } }
-    local client <close> = assert(graph.connect { endpoint = short.endpoint, ca_file = short.ca_file,
-      authority = short.authority, tenant_id = short.tenant_id,
-      auth = graph.auth.device_code { client_id = public.client_id, prompt = function() end } })
-    local user, err = client:get("/users/" .. ADA)
+    local client <close> = connect(credential(function() tenant:advance(901) end))
+    local user, err = read(client)
     assert.is_nil(user)
     assert.equal("auth", err.kind)
     assert.matches("expired", tostring(err))
@@ -149,6 +146,69 @@ describe("a device code", function()
     local user, err = read(client)
     assert.is_nil(user)
     assert.matches("public client", tostring(err))
+  end)
+end)
+
+describe("an authorization code", function()
+  local app, urls
+
+  before_each(function()
+    app = tenant:app { public = true, scopes = { "User.Read.All" }, redirect_uris = { "http://localhost" } }
+    urls = {}
+    tenant:sign_in { user = ADA }
+  end)
+
+  -- Stands in for a browser: follows the redirect to the listener and keeps the page.
+  local function browse(url)
+    os.execute(("curl -sS -L --max-time 20 --cacert %s -o %s %s &"):format(helper.quote(tenant.ca_file),
+      helper.quote(helper.tmp() .. "/page"), helper.quote(url)))
+  end
+
+  local function credential(act, more)
+    local opts = { client_id = app.client_id, prompt = function(url, opened)
+      urls[#urls + 1] = url
+      assert.is_false(opened)
+      act(url)
+    end }
+    for name, value in pairs(more or {}) do opts[name] = value end
+    return graph.auth.auth_code(opts)
+  end
+
+  it("is asked for in the browser, with PKCE and a state", function()
+    local client <close> = connect(credential(browse, { login_hint = ADA }))
+    assert.equal(ADA, (read(client)))
+    assert.equal(1, #urls)
+    for _, part in ipairs { "response_type=code", "code_challenge_method=S256", "code_challenge=", "state=",
+      "login_hint=ada%40contoso.com", "redirect_uri=http%3A%2F%2Flocalhost%3A", "offline_access" } do
+      assert.is_truthy(urls[1]:find(part, 1, true), part)
+    end
+    assert.equal("authorization_code", asked("authorization_code")[1].grant)
+    assert.matches("may close this", helper.read_file(helper.tmp() .. "/page"))
+  end)
+
+  it("is followed by renewals with the refresh token", function()
+    local client <close> = connect(credential(browse))
+    assert.equal(ADA, (read(client)))
+    tenant:advance(3600)
+    assert.equal(ADA, (read(client)))
+    assert.equal(1, #urls)
+  end)
+
+  it("that another page made up ends nothing", function()
+    local client <close> = connect(credential(function(url)
+      browse((url:gsub("state=[^&]+", "state=forged")))
+      browse(url)
+    end))
+    assert.equal(ADA, (read(client)))
+  end)
+
+  it("that the user declines is an Error", function()
+    tenant:sign_in { user = ADA, decline = true }
+    local client <close> = connect(credential(browse))
+    local user, err = read(client)
+    assert.is_nil(user)
+    assert.equal("auth", err.kind)
+    assert.matches("declined", tostring(err))
   end)
 end)
 
