@@ -84,6 +84,13 @@ mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options
     return MGC_OK;
 }
 
+void mgc_origin_use(struct mgc_origin *o, struct mgc_credential *c)
+{
+    struct mgc_credential *before = o->credential;
+    o->credential                 = mgc_credential_ref(c);
+    mgc_credential_unref(before);
+}
+
 struct mgc_origin *mgc_origin_ref(struct mgc_origin *o)
 {
     o->references++;

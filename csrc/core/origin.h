@@ -45,6 +45,9 @@ struct mgc_origin {
 mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options *options,
                         struct mgc_error *e) MGC_NODISCARD;
 
+/* From now on requests are sent with this credential's token; those under way go on with theirs. */
+void mgc_origin_use(struct mgc_origin *o, struct mgc_credential *c);
+
 struct mgc_origin *mgc_origin_ref(struct mgc_origin *o);   /* one more reference; returns o */
 void               mgc_origin_unref(struct mgc_origin *o); /* the last one wipes; NULL is fine */
 

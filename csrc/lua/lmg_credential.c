@@ -1,11 +1,14 @@
 /* csrc/lua/lmg_credential.c - the msgraph.core.Credential userdata over struct mgc_credential. */
+#include "core/base/child.h"
 #include "core/base/clock.h"
 #include "core/identity/credential.h"
 #include "core/identity/loopback.h"
+#include "core/identity/printed.h"
 #include "lua/lmg.h"
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #define LMG_CREDENTIAL "msgraph.core.Credential"
 
@@ -42,6 +45,24 @@ static int credential_give(lua_State *L)
     if (mgc_credential_give(c, token, n, (int64_t)ceil((double)life * 1000), &e) != MGC_OK)
         return lmg_fail(L, &e);
     lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* credential:give_printed(child) -> seconds | nil, failure */
+static int credential_give_printed(lua_State *L)
+{
+    struct mgc_credential *c      = lmg_check_credential(L, 1);
+    const struct mgc_buf  *json   = mgc_child_output(lmg_check_child(L, 2));
+    struct mgc_secret      token  = {0};
+    int64_t                life_s = 0;
+    struct mgc_error       e;
+    mgc_code rc = mgc_printed_read(&token, &life_s, mgc_buf_text(json), json->len, time(NULL), &e);
+    if (rc == MGC_OK)
+        rc = mgc_credential_give(c, token.text, token.len, life_s * 1000, &e);
+    mgc_secret_clear(&token);
+    if (rc != MGC_OK)
+        return lmg_fail(L, &e);
+    lua_pushinteger(L, (lua_Integer)life_s);
     return 1;
 }
 
@@ -155,9 +176,12 @@ int lmg_credential(lua_State *L)
 
 void lmg_credential_register(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"give", credential_give},     {"needs_user", credential_needs_user},
-        {"prompt", credential_prompt}, {"redeem", credential_redeem},
-        {"close", credential_close},   {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"give", credential_give},
+                                       {"give_printed", credential_give_printed},
+                                       {"needs_user", credential_needs_user},
+                                       {"prompt", credential_prompt},
+                                       {"redeem", credential_redeem},
+                                       {"close", credential_close},
+                                       {NULL, NULL}};
     lmg_new_type(L, LMG_CREDENTIAL, methods, credential_close);
 }

@@ -26,6 +26,13 @@ static int origin_close(lua_State *L)
     return 0;
 }
 
+/* origin:use(credential) */
+static int origin_use(lua_State *L)
+{
+    mgc_origin_use(lmg_check_origin(L, 1), lmg_check_credential(L, 2));
+    return 0;
+}
+
 struct args {
     struct mgc_origin_options o;
     const char               *http;
@@ -72,6 +79,6 @@ int lmg_origin(lua_State *L)
 
 void lmg_origin_register(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"close", origin_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"use", origin_use}, {"close", origin_close}, {NULL, NULL}};
     lmg_new_type(L, LMG_ORIGIN, methods, origin_close);
 }

@@ -70,6 +70,12 @@ function core.credential(opts) end
 ---@return msgraph.core.Failure?
 function Credential:give(token, seconds) end
 
+--- The same with the token that `az account get-access-token --output json` printed; it does not pass through Lua.
+---@param child msgraph.core.Child one that has ended
+---@return number? seconds how long it is good
+---@return msgraph.core.Failure? code "bad_answer"
+function Credential:give_printed(child) end
+
 --- Whether there will be no token before a user signs in: there is no refresh token, or it was refused.
 ---@return boolean
 function Credential:needs_user() end
@@ -177,6 +183,10 @@ local Origin = {}
 ---@return msgraph.core.Origin?
 ---@return msgraph.core.Failure?
 function core.origin(opts) end
+
+--- From now on requests are sent with this credential's token; those that are queued or under way go on with theirs.
+---@param credential msgraph.core.Credential
+function Origin:use(credential) end
 
 --- Gives the token up: it is wiped when the last request that was submitted with it has ended.
 --- Twice is as good as once. Also __close and __gc.

@@ -1,0 +1,52 @@
+-- lua/msgraph/auth/azure_cli.lua
+--- The sign-in of the Azure CLI on this machine, for people at their own terminal: `az account get-access-token`.
+local core = require "msgraph.core"
+local given = require "msgraph.auth.given"
+local loop = require "msgraph.loop"
+
+local M = {}
+
+local TIME <const> = 30 -- seconds az is given: it starts slowly
+local LOOK_AGAIN <const> = 0.05
+
+local function failed(message, code)
+  return { kind = "auth", code = code or "azure_cli", message = message, phase = "not_sent" }
+end
+
+-- What az has to say, one line of it.
+local function said(child)
+  local line = child:stderr():match("ERROR: ([^\r\n]+)") or child:stderr():match("[^\r\n]+")
+  return line and line:gsub("%c", " ") or "no reason given"
+end
+
+local function wait_for(child)
+  local ends = core.now() + TIME
+  while core.now() < ends do
+    local state, status = child:step()
+    if not state then return status end
+    if state == "ended" then
+      return status ~= 0 and failed(("az ended with status %d: %s"):format(status, said(child))) or nil
+    end
+    loop.sleep(LOOK_AGAIN)
+  end
+  return failed(("az did not end in %d s"):format(TIME))
+end
+
+---@param resource string "https://graph.microsoft.com"
+---@param tenant_id? string
+---@return msgraph.Opened
+function M.open(resource, tenant_id)
+  local command = { "az", "account", "get-access-token", "--output", "json", "--resource", resource }
+  if tenant_id then table.move({ "--tenant", tenant_id }, 1, 2, #command + 1, command) end
+  return given.open(function(credential)
+    local child <close>, failure = core.child(command)
+    if not child then return failed("az, the Azure CLI, is not installed", "azure_cli_missing") end
+    failure = wait_for(child)
+    if failure then return failure end
+    local seconds
+    seconds, failure = credential:give_printed(child)
+    return failure, seconds
+  end)
+end
+
+return M
