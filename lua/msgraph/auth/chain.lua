@@ -48,14 +48,15 @@ end
 ---@return msgraph.Opened
 function M.open(sources)
   local waiting, using = turn.new(), setmetatable({}, { __mode = "k" })
-  local chosen, failed, failed_at
+  local chosen, absent, look_at = nil, nil, -1 -- `absent`: what is said until `look_at`
 
   local function is_needed() return not chosen end
   local function choose()
-    if failed and core.now() < failed_at + LOOK_AGAIN then return failed end
-    chosen, failed = pick(sources)
-    failed_at = core.now()
-    return failed
+    if core.now() < look_at then return absent end
+    local failure
+    chosen, failure = pick(sources)
+    if failure and failure.code == "no_token" then absent, look_at = failure, core.now() + LOOK_AGAIN end
+    return failure
   end
 
   local guard = {}
