@@ -24,9 +24,8 @@ BINDIR     ?= $(PREFIX)/bin
 LUA_PKG     = $(shell for p in lua5.4 lua-5.4 lua54 lua; do $(PKG_CONFIG) --exists "$$p >= 5.4" 2>/dev/null && echo $$p && break; done)
 LUA_INCLUDE ?= $(shell $(PKG_CONFIG) --cflags $(LUA_PKG) 2>/dev/null)
 LUA_LIBS    ?= $(shell $(PKG_CONFIG) --libs $(LUA_PKG) 2>/dev/null)
-CORE_CFLAGS = $(shell $(PKG_CONFIG) --cflags libcurl libcrypto jansson 2>/dev/null)
-CORE_LIBS   = $(or $(shell $(PKG_CONFIG) --libs libcurl libcrypto jansson 2>/dev/null),-lcurl -lcrypto -ljansson) -lm
-TEST_LIBS   = $(or $(shell $(PKG_CONFIG) --libs libssl 2>/dev/null),-lssl)
+CORE_CFLAGS = $(shell $(PKG_CONFIG) --cflags libcurl libssl libcrypto jansson 2>/dev/null)
+CORE_LIBS   = $(or $(shell $(PKG_CONFIG) --libs libcurl libssl libcrypto jansson 2>/dev/null),-lcurl -lssl -lcrypto -ljansson) -lm
 SIM_LIBS    = $(or $(shell $(PKG_CONFIG) --libs libmicrohttpd libcrypto 2>/dev/null),-lmicrohttpd -lcrypto)
 
 CFLAGS       ?= -O2 -g
@@ -121,7 +120,7 @@ programs: $(TESTS) $(TORTURE) $(HOSTS) $(BENCHES)
 .SECONDARY:
 
 $(BUILD)/spec/core/%: $(BUILD)/spec/core/%.o $(SUPPORT) $(CORE_A)
-	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS) $(TEST_LIBS)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
 
 $(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o $(if $(filter asan,$(FLAVOUR)),$(BUILD)/spec/support/asan.o)
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS)

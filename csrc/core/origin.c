@@ -7,6 +7,7 @@
 #include "core/identity/credential.h"
 #include "core/wire/wire.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,11 +47,41 @@ static mgc_code set_base(struct mgc_origin *o, const struct mgc_origin_options *
 {
     struct mgc_buf base;
     mgc_buf_init(&base, SIZE_MAX);
-    mgc_code rc = mgc_url_origin(&base, options->endpoint, options->endpoint_len, e);
+    mgc_code rc = (options->metadata ? mgc_url_metadata_origin : mgc_url_origin)(
+        &base, options->endpoint, options->endpoint_len, e);
     if (rc == MGC_OK && copy_text(&o->base, mgc_buf_text(&base)) != MGC_OK)
         rc = mgc_error_set(e, MGC_ENOMEM, NULL);
     mgc_buf_clear(&base);
     return rc;
+}
+
+/* 40 hex digits, in any letter case. */
+static bool read_thumbprint(unsigned char out[MGC_THUMBPRINT], const char *text)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < 2 * MGC_THUMBPRINT; i++) {
+        const char *at = text[i] != '\0' ? strchr(digits, tolower((unsigned char)text[i])) : NULL;
+        if (at == NULL)
+            return false;
+        out[i / 2] = (unsigned char)(out[i / 2] << 4 | (at - digits));
+    }
+    return text[2 * MGC_THUMBPRINT] == '\0';
+}
+
+static mgc_code set_metadata(struct mgc_origin *o, const struct mgc_origin_options *options,
+                             struct mgc_error *e)
+{
+    o->metadata = options->metadata;
+    o->pinned   = options->thumbprint != NULL;
+    if (o->metadata && options->credential != NULL)
+        return mgc_error_set(e, MGC_EOPTION, "endpoint: a metadata endpoint is sent no token");
+    if (!o->pinned)
+        return MGC_OK;
+    if (!o->metadata || strncmp(o->base, "https:", 6) != 0)
+        return mgc_error_set(e, MGC_EOPTION, "thumbprint: for a metadata endpoint with https only");
+    if (!read_thumbprint(o->thumbprint, options->thumbprint))
+        return mgc_error_set(e, MGC_EOPTION, "thumbprint: 40 hex digits are expected");
+    return MGC_OK;
 }
 
 static int64_t or_default(int64_t value, int64_t fallback)
@@ -74,6 +105,8 @@ mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options
     mgc_code rc = set_base(o, options, e);
     if (rc == MGC_OK)
         rc = set_ca_file(o, options->ca_file, e);
+    if (rc == MGC_OK)
+        rc = set_metadata(o, options, e);
     if (rc != MGC_OK) {
         mgc_origin_unref(o);
         return rc;

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,16 +30,29 @@ struct mgc_origin_options {
     int64_t                first_byte_ms; /* connected until the answer begins; default 60,000 */
     int64_t                stall_ms;      /* silence within an answer; default 20,000 */
     size_t                 max_body;      /* bytes of an answer; default 64 MiB */
+    bool        metadata;   /* an endpoint of this machine's own: see below; no credential */
+    const char *thumbprint; /* of a metadata endpoint: 40 hex digits, see below */
 };
+
+/* The metadata endpoint of a machine (managed identity) may speak plain http, which no other origin may: it
+ * is on this machine or one hop away, and where it is was said by the system, not by a caller. It is
+ * sent no bearer token, and never through a proxy.
+ *
+ * One that has a certificate nobody vouches for is known by its thumbprint: the SHA-1 of the DER certificate.
+ * Then that very certificate is what it must show, instead of a chain and a name. Nothing else switches
+ * verification off. */
+enum { MGC_THUMBPRINT = 20 };
 
 struct mgc_origin {
     unsigned               references;
-    char                  *base; /* "https://host[:port]" */
+    char                  *base; /* "https://host[:port]", or "http://..." where that may be */
     char                  *ca_file;
     mgc_http               http; /* never MGC_HTTP_DEFAULT */
     int64_t                connect_ms, first_byte_ms, stall_ms;
     size_t                 max_body;
     struct mgc_credential *credential; /* or NULL */
+    bool                   metadata, pinned;
+    unsigned char          thumbprint[MGC_THUMBPRINT]; /* when pinned */
 };
 
 /* MGC_EOPTION, with the option's name in `e`, or MGC_ENOMEM. */

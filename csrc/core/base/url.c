@@ -119,18 +119,20 @@ static mgc_code append_part(struct mgc_buf *out, CURLU *u, CURLUPart part, const
 }
 
 /* Appends the origin of a parsed URL, or says why it can be none in `*fault`. */
-static mgc_code append_origin(struct mgc_buf *out, CURLU *u, const char **fault)
+static mgc_code append_origin(struct mgc_buf *out, CURLU *u, const char *scheme, const char **fault)
 {
-    struct mgc_buf scheme;
-    mgc_buf_init(&scheme, 16);
-    mgc_code rc = append_part(&scheme, u, CURLUPART_SCHEME, "", true);
-    if (rc == MGC_OK && strcmp(mgc_buf_text(&scheme), "https") != 0)
+    struct mgc_buf theirs;
+    mgc_buf_init(&theirs, 16);
+    mgc_code rc = append_part(&theirs, u, CURLUPART_SCHEME, "", true);
+    if (rc == MGC_OK)
+        rc = append_text(&theirs, "://");
+    if (rc == MGC_OK && strcmp(mgc_buf_text(&theirs), scheme) != 0)
         *fault = "only https is spoken";
     else if (rc == MGC_OK && (has_part(u, CURLUPART_USER) || has_part(u, CURLUPART_PASSWORD)))
         *fault = "user information is not allowed before the host";
-    mgc_buf_clear(&scheme);
+    mgc_buf_clear(&theirs);
     if (rc == MGC_OK && *fault == NULL)
-        rc = append_part(out, u, CURLUPART_HOST, "https://", true);
+        rc = append_part(out, u, CURLUPART_HOST, scheme, true);
     if (rc == MGC_OK && *fault == NULL)
         rc = append_part(out, u, CURLUPART_PORT, ":", false);
     return rc;
@@ -155,43 +157,52 @@ static mgc_code parse(CURLU **u, const char *text, size_t n, const char **fault)
 }
 
 /* Where the path begins in "https://authority/path": its offset, n when there is none. */
-static size_t path_offset(const char *url, size_t n)
+static size_t path_offset(const char *url, size_t n, const char *scheme)
 {
-    size_t i = strlen("https://");
+    size_t i = strlen(scheme);
     while (i < n && url[i] != '/' && url[i] != '?' && url[i] != '#')
         i++;
     return i < n ? i : n;
 }
 
-static mgc_code origin_of(struct mgc_buf *out, const char *url, size_t n, const char **fault)
+static const char https[] = "https://", http[] = "http://";
+
+static bool begins(const char *url, size_t n, const char *scheme)
+{
+    return n >= strlen(scheme) && strncasecmp(url, scheme, strlen(scheme)) == 0;
+}
+
+static mgc_code origin_of(struct mgc_buf *out, const char *url, size_t n, const char *scheme,
+                          const char **fault)
 {
     if (!is_plain_url_text(url, n)) {
         *fault = "it holds characters that may not be in a URL";
         return MGC_OK;
     }
-    if (n < 8 || strncasecmp(url, "https://", 8) != 0) {
+    if (!begins(url, n, scheme)) {
         *fault = "it must begin with https://";
         return MGC_OK;
     }
-    if (memchr(url, '%', path_offset(url, n)) != NULL) { /* libcurl would unescape it */
+    if (memchr(url, '%', path_offset(url, n, scheme)) != NULL) { /* libcurl would unescape it */
         *fault = "the host may not hold escapes";
         return MGC_OK;
     }
     CURLU   *u  = NULL;
     mgc_code rc = parse(&u, url, n, fault);
     if (rc == MGC_OK && *fault == NULL)
-        rc = append_origin(out, u, fault);
+        rc = append_origin(out, u, scheme, fault);
     curl_url_cleanup(u);
     return rc;
 }
 
-mgc_code mgc_url_origin(struct mgc_buf *out, const char *endpoint, size_t n, struct mgc_error *e)
+static mgc_code append_endpoint(struct mgc_buf *out, const char *endpoint, size_t n,
+                                const char *scheme, struct mgc_error *e)
 {
     const size_t before = out->len;
     const char  *fault  = NULL;
-    mgc_code     rc     = origin_of(out, endpoint, n, &fault);
+    mgc_code     rc     = origin_of(out, endpoint, n, scheme, &fault);
     if (rc == MGC_OK && fault == NULL) {
-        size_t at = path_offset(endpoint, n);
+        size_t at = path_offset(endpoint, n, scheme);
         if (at < n && !(at == n - 1 && endpoint[at] == '/'))
             fault = "it must end with the host: the version and the path come with each request";
     }
@@ -200,6 +211,17 @@ mgc_code mgc_url_origin(struct mgc_buf *out, const char *endpoint, size_t n, str
     mgc_buf_truncate(out, before);
     return rc != MGC_OK ? mgc_error_set(e, rc, NULL)
                         : mgc_error_set(e, MGC_EOPTION, "endpoint: %s", fault);
+}
+
+mgc_code mgc_url_origin(struct mgc_buf *out, const char *endpoint, size_t n, struct mgc_error *e)
+{
+    return append_endpoint(out, endpoint, n, https, e);
+}
+
+mgc_code mgc_url_metadata_origin(struct mgc_buf *out, const char *endpoint, size_t n,
+                                 struct mgc_error *e)
+{
+    return append_endpoint(out, endpoint, n, begins(endpoint, n, http) ? http : https, e);
 }
 
 /* ---- targets ------------------------------------------------------------------------------- */
@@ -246,7 +268,7 @@ static mgc_code strip_origin(const char *origin, const char **target, size_t *n,
     const char    *fault = NULL;
     struct mgc_buf theirs;
     mgc_buf_init(&theirs, SIZE_MAX);
-    mgc_code   rc      = origin_of(&theirs, *target, *n, &fault);
+    mgc_code   rc      = origin_of(&theirs, *target, *n, https, &fault);
     const bool foreign = strcmp(mgc_buf_text(&theirs), origin) != 0;
     mgc_buf_clear(&theirs);
     if (rc != MGC_OK)
@@ -255,7 +277,7 @@ static mgc_code strip_origin(const char *origin, const char **target, size_t *n,
         return mgc_error_set(e, MGC_EREQUEST, "a path must begin with /, and of a URL, %s", fault);
     if (foreign)
         return mgc_error_set(e, MGC_EFOREIGN, "this client speaks to %s only", origin);
-    size_t at = path_offset(*target, *n);
+    size_t at = path_offset(*target, *n, https);
     *target += at;
     *n -= at;
     if (*n == 0 || **target != '/')

@@ -27,6 +27,10 @@ const char *mgc_url_segment_fault(const char *text, size_t n);
 mgc_code mgc_url_origin(struct mgc_buf *out, const char *endpoint, size_t n,
                         struct mgc_error *e) MGC_NODISCARD;
 
+/* The same for the metadata endpoint of a machine, which is allowed to speak plain http (and drops port 80). */
+mgc_code mgc_url_metadata_origin(struct mgc_buf *out, const char *endpoint, size_t n,
+                                 struct mgc_error *e) MGC_NODISCARD;
+
 /* Appends the full URL of a target below `origin`.
  * MGC_EREQUEST for bytes that may not be in a URL and for "." and ".." segments;
  * MGC_EFOREIGN for a URL of another origin. */

@@ -10,6 +10,8 @@
 
 enum { LIFE_MAX_S = 10 * 365 * 24 * 3600, CLOCK_WRONG = 700024 };
 
+static const int64_t DATE_MAX_S = (int64_t)1 << 40;
+
 void mgc_answer_clear(struct mgc_token_answer *a)
 {
     mgc_secret_clear(&a->access_token);
@@ -30,12 +32,15 @@ static mgc_code take_secret(struct mgc_secret *out, json_t *document, const char
 }
 
 /* Managed identity sends its numbers as strings (FACTS 0.17). */
-static int64_t seconds(json_t *document, const char *name)
+static int64_t seconds(json_t *document, const char *name, int64_t most)
 {
-    json_t *value = json_object_get(document, name);
-    double  s     = json_is_string(value) ? strtod(json_string_value(value), NULL)
-                                          : json_number_value(value);
-    return s > 0 && s <= LIFE_MAX_S ? (int64_t)s : 0;
+    json_t     *value = json_object_get(document, name);
+    const char *text  = json_string_value(value);
+    char       *end   = NULL;
+    double      s     = text != NULL ? strtod(text, &end) : json_number_value(value);
+    if (text != NULL && *end != '\0') /* a date in words */
+        return 0;
+    return s > 0 && s <= (double)most ? (int64_t)s : 0;
 }
 
 static void copy_line(char *out, size_t size, json_t *value)
@@ -53,17 +58,33 @@ static bool has_code(json_t *document, json_int_t code)
     return false;
 }
 
+/* OAuth's words; or those of the hosts of managed identities, which say {"error":{"code","message"}} or
+ * {"statusCode","message"}. */
+static void read_refusal(struct mgc_token_answer *out, json_t *document)
+{
+    json_t *error = json_object_get(document, "error"), *within = error;
+    if (json_is_object(error))
+        error = json_object_get(within, "code");
+    else
+        within = document;
+    json_t *text = json_object_get(document, "error_description");
+    copy_line(out->error, sizeof out->error, error);
+    copy_line(out->text, sizeof out->text,
+              text != NULL ? text : json_object_get(within, "message"));
+}
+
 static mgc_code read_document(struct mgc_token_answer *out, json_t *document)
 {
-    copy_line(out->error, sizeof out->error, json_object_get(document, "error"));
-    copy_line(out->text, sizeof out->text, json_object_get(document, "error_description"));
-    out->clock_wrong = has_code(document, CLOCK_WRONG);
-    out->life_s      = seconds(document, "expires_in");
-    out->refresh_s   = seconds(document, "refresh_in");
-    mgc_code rc      = take_secret(&out->access_token, document, "access_token");
+    read_refusal(out, document);
+    out->clock_wrong  = has_code(document, CLOCK_WRONG);
+    out->life_s       = seconds(document, "expires_in", LIFE_MAX_S);
+    out->refresh_s    = seconds(document, "refresh_in", LIFE_MAX_S);
+    out->expires_on_s = seconds(document, "expires_on", DATE_MAX_S);
+    mgc_code rc       = take_secret(&out->access_token, document, "access_token");
     if (rc == MGC_OK)
         rc = take_secret(&out->refresh_token, document, "refresh_token");
-    if (rc == MGC_OK && out->access_token.text == NULL && out->error[0] == '\0')
+    if (rc == MGC_OK && out->access_token.text == NULL && out->error[0] == '\0' &&
+        out->text[0] == '\0')
         rc = MGC_EANSWER;
     return rc;
 }

@@ -14,9 +14,10 @@ struct mgc_token_answer {
     struct mgc_secret refresh_token; /* text NULL: none came */
     int64_t           life_s;        /* expires_in, a number or a string of one; 0 when not said */
     int64_t           refresh_s;     /* refresh_in; 0 when not said */
+    int64_t           expires_on_s;  /* expires_on, Unix time; 0 when not said */
     char              error[64];     /* OAuth's word for a refusal, "" for none */
-    char              text[400];     /* error_description's first line */
-    bool              clock_wrong;   /* AADSTS700024: the assertion's times */
+    char text[400]; /* error_description's first line; of a managed identity's host, its message */
+    bool clock_wrong; /* AADSTS700024: the assertion's times */
 };
 
 /* MGC_OK for a token and for a refusal; MGC_EANSWER for what is neither; MGC_ENOMEM. */

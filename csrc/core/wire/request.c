@@ -58,7 +58,7 @@ static mgc_code check(const struct mgc_request_spec *spec, struct mgc_error *e)
                                  "header %zu has characters that no header may have", i + 1);
     }
     for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
-        if (find(spec, reserved[i]) != NULL)
+        if (find(spec, reserved[i]) != NULL && !(i == 0 && spec->authorised))
             return mgc_error_set(e, MGC_EREQUEST, "the header %s is set by the client itself",
                                  reserved[i]);
     return MGC_OK;

@@ -30,6 +30,7 @@ struct mgc_request_spec {
     const char              *body; /* NULL: none */
     size_t                   body_len;
     enum { MGC_BY_METHOD, MGC_IDEMPOTENT, MGC_NOT_IDEMPOTENT } repeat;
+    bool    authorised;  /* Authorization is among the headers: for the core's own requests */
     int64_t deadline_ms; /* for the whole operation, from now; 0: MGC_DEADLINE_MS */
     size_t  max_body;    /* bytes of the answer; 0: the origin's */
 };

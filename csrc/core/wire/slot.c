@@ -4,6 +4,9 @@
 #include "core/base/mem.h"
 #include "core/wire/failure.h"
 
+#include <openssl/crypto.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -80,6 +83,28 @@ static size_t on_body(char *bytes, size_t one, size_t n, void *slot)
     return keep(s->attempt, &s->attempt->body, bytes, one * n);
 }
 
+/* ---- a server that is known by its certificate --------------------------------------------------- */
+
+/* Instead of OpenSSL's look at the chain (SSL_CTX_set_cert_verify_callback(3)). */
+static int is_pinned_certificate(X509_STORE_CTX *chain, void *origin)
+{
+    const struct mgc_origin *o    = origin;
+    const X509              *cert = X509_STORE_CTX_get0_cert(chain);
+    unsigned char            digest[EVP_MAX_MD_SIZE];
+    unsigned                 n  = 0;
+    const bool               is = cert != NULL && X509_digest(cert, EVP_sha1(), digest, &n) == 1 &&
+                    n == sizeof o->thumbprint && CRYPTO_memcmp(digest, o->thumbprint, n) == 0;
+    X509_STORE_CTX_set_error(chain, is ? X509_V_OK : X509_V_ERR_CERT_UNTRUSTED);
+    return is;
+}
+
+static CURLcode on_tls(CURL *easy, void *tls, void *origin)
+{
+    (void)easy;
+    SSL_CTX_set_cert_verify_callback(tls, is_pinned_certificate, origin);
+    return CURLE_OK;
+}
+
 /* ---- options ------------------------------------------------------------------------------------ */
 
 #define SET(option, value)                                                                         \
@@ -108,7 +133,6 @@ static CURLcode set_up(struct mgc_slot *s)
         0L); /* docs/decisions/0003: libcurl frees twice there when out of memory */
     SET(MAXAGE_CONN, (long)IDLE_MAX_S);
     SET(MAXLIFETIME_CONN, (long)CONNECTION_LIFE_S);
-    SET(PROTOCOLS_STR, "https");
     SET(OPENSOCKETFUNCTION, on_open);
     SET(OPENSOCKETDATA, &s->home->watch);
     SET(CLOSESOCKETFUNCTION, on_close);
@@ -122,6 +146,22 @@ static CURLcode set_up(struct mgc_slot *s)
     return rc;
 }
 
+/* The certificate's name is not looked at, since the certificate itself is. The connection ends with the
+ * request: it must not outlive the origin, nor be taken for one that was verified otherwise. */
+static CURLcode set_pin(struct mgc_slot *s, const struct mgc_origin *o)
+{
+    CURL    *easy = s->easy;
+    CURLcode rc   = CURLE_OK;
+    if (!o->pinned && !s->pinned)
+        return rc;
+    SET(SSL_CTX_FUNCTION, o->pinned ? on_tls : NULL);
+    SET(SSL_CTX_DATA, o->pinned ? o : NULL);
+    SET(SSL_VERIFYHOST, o->pinned ? 0L : 2L);
+    SET(FORBID_REUSE, o->pinned ? 1L : 0L);
+    s->pinned = o->pinned || rc != CURLE_OK;
+    return rc;
+}
+
 static CURLcode set_origin(struct mgc_slot *s, const struct mgc_origin *o)
 {
     CURL      *easy = s->easy;
@@ -132,7 +172,9 @@ static CURLcode set_origin(struct mgc_slot *s, const struct mgc_origin *o)
     SET(CONNECTTIMEOUT_MS, (long)o->connect_ms);
     SET(HTTP_VERSION, h2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     SET(PIPEWAIT, h2 ? 1L : 0L);
-    return rc;
+    SET(PROTOCOLS_STR, strncmp(o->base, "http:", 5) == 0 ? "http" : "https");
+    SET(NOPROXY, o->metadata ? "*" : NULL);
+    return rc == CURLE_OK ? set_pin(s, o) : rc;
 }
 
 static CURLcode set_request(struct mgc_slot *s)

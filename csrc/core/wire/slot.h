@@ -25,7 +25,8 @@ struct mgc_slot {
     struct mgc_slot_home *home;
     struct mgc_attempt   *attempt; /* NULL while the slot is free */
     struct mgc_slot      *next_free;
-    bool                  stale; /* the kept connection was dead before anything was sent on it */
+    bool                  stale;  /* the kept connection was dead before anything was sent on it */
+    bool                  pinned; /* the last origin was known by its certificate */
     char                  words[CURL_ERROR_SIZE]; /* libcurl's own account of a failure */
 };
 
