@@ -138,6 +138,13 @@ static const struct lmg_field fields[] = {
     {"refresh_token", LMG_TEXT, false, offsetof(struct args, o.refresh_token), LMG_NO_LENGTH},
     {"assertion", LMG_TEXT, false, offsetof(struct args, o.assertion), LMG_NO_LENGTH},
     {"ca_file", LMG_TEXT, false, offsetof(struct args, o.ca_file), LMG_NO_LENGTH},
+    {"host", LMG_TEXT, false, offsetof(struct args, o.managed.host), LMG_NO_LENGTH},
+    {"endpoint", LMG_TEXT, false, offsetof(struct args, o.managed.endpoint), LMG_NO_LENGTH},
+    {"resource", LMG_TEXT, false, offsetof(struct args, o.managed.resource), LMG_NO_LENGTH},
+    {"secret", LMG_TEXT, false, offsetof(struct args, o.managed.secret), LMG_NO_LENGTH},
+    {"thumbprint", LMG_TEXT, false, offsetof(struct args, o.managed.thumbprint), LMG_NO_LENGTH},
+    {"object_id", LMG_TEXT, false, offsetof(struct args, o.managed.object_id), LMG_NO_LENGTH},
+    {"resource_id", LMG_TEXT, false, offsetof(struct args, o.managed.resource_id), LMG_NO_LENGTH},
 };
 
 static mgc_grant grant_of(lua_State *L, const char *name)
@@ -147,11 +154,13 @@ static mgc_grant grant_of(lua_State *L, const char *name)
         mgc_grant   grant;
     } grants[] = {{"client_credentials", MGC_CLIENT_CREDENTIALS},
                   {"refresh_token", MGC_REFRESH},
-                  {"on_behalf_of", MGC_ON_BEHALF_OF}};
+                  {"on_behalf_of", MGC_ON_BEHALF_OF},
+                  {"managed_identity", MGC_MANAGED_IDENTITY}};
     for (size_t i = 0; name != NULL && i < sizeof grants / sizeof grants[0]; i++)
         if (strcmp(name, grants[i].name) == 0)
             return grants[i].grant;
-    luaL_argerror(L, 1, "grant must be client_credentials, refresh_token or on_behalf_of");
+    luaL_argerror(
+        L, 1, "grant must be client_credentials, refresh_token, on_behalf_of or managed_identity");
     return MGC_GIVEN;
 }
 
@@ -160,7 +169,8 @@ int lmg_credential(lua_State *L)
 {
     struct args a = {0};
     lmg_read(L, 1, fields, sizeof fields / sizeof fields[0], &a);
-    a.o.proof.rs256 = a.rs256 > 0;
+    a.o.proof.rs256       = a.rs256 > 0;
+    a.o.managed.client_id = a.o.proof.client_id;
     if (a.token == NULL)
         a.o.grant = grant_of(L, a.grant);
 

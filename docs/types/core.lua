@@ -39,7 +39,7 @@ function core.escape(text) end
 
 ---@class msgraph.core.CredentialOpts   a token, or what one is asked for with
 ---@field token? string              a token that is there already; everything else is left out
----@field grant? "client_credentials"|"refresh_token"|"on_behalf_of"
+---@field grant? "client_credentials"|"refresh_token"|"on_behalf_of"|"managed_identity"
 ---@field authority? string          "https://login.microsoftonline.com"
 ---@field tenant_id? string          id or domain
 ---@field client_id? string
@@ -52,6 +52,14 @@ function core.escape(text) end
 ---@field refresh_token? string      of the grant refresh_token
 ---@field assertion? string          of the grant on_behalf_of: the token of the user we act for
 ---@field ca_file? string            as the origin's
+---@field host? "imds"|"app_service"|"azure_arc"|"azure_ml"|"service_fabric"|"cloud_shell"  of the grant managed_identity,
+---                                  which takes none of the above but client_id: a user-assigned identity's
+---@field endpoint? string           its URL, without a query; plain http is allowed, a proxy is not used
+---@field resource? string           "https://graph.microsoft.com"
+---@field secret? string             for app_service, azure_ml and service_fabric
+---@field thumbprint? string         SHA-1 of service_fabric's certificate, 40 hex digits
+---@field object_id? string          a user-assigned identity instead of client_id
+---@field resource_id? string        the same
 
 ---@class msgraph.core.Credential     who we are, and the token that proves it. One token request at a time
 ---                                   for all who need it, by the transport of whoever needs it.

@@ -40,6 +40,8 @@ struct mgc_credential {
     struct mgc_secret  refresh_token, assertion;
     struct mgc_buf     claims; /* what a challenge wants of the next token, or empty */
 
+    struct mgc_managed *managed; /* NULL: the authority is asked, not the host we run on */
+
     struct mgc_prompt prompt;
     struct mgc_secret device_code, code, verifier;
     char             *redirect_uri;
@@ -140,15 +142,21 @@ static struct mgc_credential *blank(mgc_grant grant)
     return c;
 }
 
-mgc_code mgc_credential_new(struct mgc_credential **out, const struct mgc_credential_options *o,
+static mgc_code set_managed(struct mgc_credential *c, const struct mgc_credential_options *o,
                             struct mgc_error *e)
+{
+    mgc_code rc = mgc_managed_new(&c->managed, &o->managed, e);
+    if (rc == MGC_OK)
+        c->login = mgc_origin_ref(mgc_managed_origin(c->managed));
+    return rc;
+}
+
+static mgc_code set_client(struct mgc_credential *c, const struct mgc_credential_options *o,
+                           struct mgc_error *e)
 {
     const char *name = missing(o);
     if (name != NULL)
         return mgc_error_set(e, MGC_EOPTION, "%s is missing", name);
-    struct mgc_credential *c = blank(o->grant);
-    if (c == NULL)
-        return mgc_error_set(e, MGC_ENOMEM, NULL);
     mgc_code rc = set_path(c, o->tenant, e);
     if (rc == MGC_OK)
         rc = set_texts(c, o, e);
@@ -156,6 +164,16 @@ mgc_code mgc_credential_new(struct mgc_credential **out, const struct mgc_creden
         rc = set_login(c, o, e);
     if (rc == MGC_OK)
         rc = mgc_proof_set(&c->proof, &o->proof, e);
+    return rc;
+}
+
+mgc_code mgc_credential_new(struct mgc_credential **out, const struct mgc_credential_options *o,
+                            struct mgc_error *e)
+{
+    struct mgc_credential *c = blank(o->grant);
+    if (c == NULL)
+        return mgc_error_set(e, MGC_ENOMEM, NULL);
+    mgc_code rc = (o->grant == MGC_MANAGED_IDENTITY ? set_managed : set_client)(c, o, e);
     if (rc != MGC_OK) {
         mgc_credential_unref(c);
         return rc;
@@ -197,6 +215,7 @@ void mgc_credential_unref(struct mgc_credential *c)
     mgc_secret_clear(&c->verifier);
     mgc_proof_clear(&c->proof);
     mgc_buf_clear(&c->claims);
+    mgc_managed_free(c->managed);
     mgc_origin_unref(c->login);
     mgc_free(c->redirect_uri);
     mgc_free(c->scope);
@@ -341,6 +360,7 @@ static void add_grant(const struct mgc_credential *c, struct mgc_form *f)
         mgc_form_add(f, "assertion", c->assertion.text);
         break;
     case MGC_GIVEN:
+    case MGC_MANAGED_IDENTITY: /* has no form */
         break;
     }
 }
@@ -442,7 +462,8 @@ static const char *comes_too_early(const struct mgc_credential *c, mgc_step step
 mgc_code mgc_credential_repeat(struct mgc_credential *c, struct mgc_request **out,
                                struct mgc_uuid_pool *ids, struct mgc_error *e)
 {
-    mgc_code rc = make_request(c, out, ids, e);
+    mgc_code rc = c->managed != NULL ? mgc_managed_begin(c->managed, out, ids, e)
+                                     : make_request(c, out, ids, e);
     c->fetching = rc == MGC_OK;
     c->began_ms = mgc_now_ms();
     c->forks    = mgc_global_forks();
@@ -467,6 +488,8 @@ void mgc_credential_abandon(struct mgc_credential *c, mgc_code code)
 {
     c->fetching = false;
     c->tries    = 0;
+    if (c->managed != NULL)
+        mgc_managed_reset(c->managed);
     mgc_error_set(&c->failure, code, "while a token was asked for");
 }
 
@@ -535,7 +558,7 @@ static mgc_code refuse(struct mgc_credential *c, const struct mgc_token_answer *
                        struct mgc_error *e)
 {
     c->needs_user |= c->step == MGC_RENEW && is_for_user(t->error);
-    mgc_error_set(e, MGC_ETOKEN, "%s: %s", t->error, t->text);
+    mgc_error_set(e, MGC_ETOKEN, "%s%s%s", t->error, t->error[0] != '\0' ? ": " : "", t->text);
     snprintf(e->word, sizeof e->word, "%.*s", MGC_WORD_MAX - 1, t->error);
     return MGC_ETOKEN;
 }
@@ -549,6 +572,17 @@ static bool is_passing(const struct mgc_attempt *a)
 static bool is_final(mgc_code code)
 {
     return code == MGC_ENOMEM || code == MGC_ECANCELLED;
+}
+
+static mgc_code judge_managed(struct mgc_credential *c, const struct mgc_attempt *a, int64_t now_ms,
+                              int64_t *again_ms, struct mgc_error *e)
+{
+    struct mgc_token_answer t = {0};
+    mgc_code rc = mgc_managed_settle(c->managed, a, now_ms, (int64_t)time(NULL), &t, again_ms, e);
+    if (rc == MGC_OK)
+        rc = take_token(c, &t, e);
+    mgc_answer_clear(&t);
+    return rc;
 }
 
 /* `*again_ms` >= 0 when it is worth a second try at once or a little later. */
@@ -604,9 +638,10 @@ mgc_code mgc_credential_settle(struct mgc_credential *c, const struct mgc_attemp
                                int64_t now_ms, int64_t *again_ms, struct mgc_error *e)
 {
     *again_ms   = -1;
-    mgc_code rc = judge(c, a, again_ms, e);
+    mgc_code rc = c->managed != NULL ? judge_managed(c, a, now_ms, again_ms, e)
+                                     : judge(c, a, again_ms, e);
     c->tries++;
-    if (rc != MGC_OK && *again_ms >= 0 && c->tries < TRIES)
+    if (rc != MGC_OK && *again_ms >= 0 && (c->managed != NULL || c->tries < TRIES))
         return rc; /* still fetching */
     *again_ms   = -1;
     c->fetching = false;

@@ -18,6 +18,7 @@
 #include "core/base/buf.h"
 #include "core/base/error.h"
 #include "core/identity/device.h"
+#include "core/identity/managed.h"
 #include "core/identity/proof.h"
 #include "core/identity/token.h"
 #include "core/origin.h"
@@ -32,7 +33,8 @@ typedef enum mgc_grant {
     MGC_GIVEN,
     MGC_CLIENT_CREDENTIALS,
     MGC_REFRESH, /* without a refresh token, a user has to sign in first */
-    MGC_ON_BEHALF_OF
+    MGC_ON_BEHALF_OF,
+    MGC_MANAGED_IDENTITY
 } mgc_grant;
 
 /* ... and what one request to the authority is about. */
@@ -53,6 +55,8 @@ struct mgc_credential_options {
     const char              *refresh_token; /* MGC_REFRESH */
     const char              *assertion;     /* MGC_ON_BEHALF_OF: the token of the user we act for */
     const char              *ca_file;       /* as the origin's */
+
+    struct mgc_managed_options managed; /* MGC_MANAGED_IDENTITY, which needs nothing of the above */
 };
 
 /* MGC_EOPTION, naming the option; MGC_ENOMEM. */

@@ -267,8 +267,9 @@ static int64_t delay(const struct mgc_managed *m, const struct mgc_attempt *a, i
                      int64_t now_unix)
 {
     const bool answered = a->error.code == MGC_OK;
-    if (!answered && (a->phase == MGC_NOT_SENT || a->error.code == MGC_ENOMEM))
-        return -1; /* nobody lives there */
+    if (!answered && (a->phase == MGC_NOT_SENT || a->error.code == MGC_ENOMEM ||
+                      a->error.code == MGC_ECANCELLED))
+        return -1; /* nobody lives there, or nobody wants it */
     int64_t ms   = mgc_managed_delay_ms(answered ? a->status : 0, m->tries, now_ms - m->first_ms);
     int64_t hint = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, now_unix);
     if (ms < 0 || hint > HINT_MAX_MS)
