@@ -123,6 +123,26 @@ static int server_port(lua_State *L)
     return 1;
 }
 
+/* server:plain_port() -> integer | nil, reason */
+static int server_plain_port(lua_State *L)
+{
+    const char        *reason = NULL;
+    struct sim_server *s      = get_running(L, &reason);
+    if (s == NULL)
+        return fail(L, reason);
+    lua_pushinteger(L, sim_server_plain_port(s));
+    return 1;
+}
+
+/* server:certificate() -> PEM | nil, reason */
+static int server_certificate(lua_State *L)
+{
+    const char        *reason = NULL;
+    struct sim_server *s      = get_running(L, &reason);
+    lua_pushstring(L, s ? sim_server_certificate(s) : NULL);
+    return s ? 1 : fail(L, reason);
+}
+
 /* server:ca_file() -> path | nil, reason */
 static int server_ca_file(lua_State *L)
 {
@@ -193,8 +213,13 @@ static int module_sha256(lua_State *L)
 static void make_metatables(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"control", server_control}, {"port", server_port}, {"ca_file", server_ca_file},
-        {"stop", server_stop},       {NULL, NULL},
+        {"control", server_control},
+        {"port", server_port},
+        {"plain_port", server_plain_port},
+        {"certificate", server_certificate},
+        {"ca_file", server_ca_file},
+        {"stop", server_stop},
+        {NULL, NULL},
     };
     static const luaL_Reg meta[] = {
         {"__close", server_stop},

@@ -1,7 +1,7 @@
-/* csrc/sim/sim_server.c - HTTPS on loopback in front of a tenant. Contract: sim_server.h.
+/* csrc/sim/sim_server.c - HTTPS and HTTP on loopback in front of a tenant. Contract: sim_server.h.
  *
  * libmicrohttpd does not own the loop here, we do: one thread waits on one epoll descriptor that
- * holds libmicrohttpd's own, an eventfd to stop, and the sockets of exchanges that are paused. A
+ * holds libmicrohttpd's own two, an eventfd to stop, and the sockets of exchanges that are paused. A
  * pause (latency, stall) suspends the connection, so that a thousand of them cost no time, and
  * stopping only has to end the loop.
  */
@@ -31,9 +31,19 @@
 #define CHUNK           ((size_t)16 << 10) /* bytes of a damaged body handed over at a time */
 #define EVENTS          64
 
+enum { SECURE, PLAIN, LISTENERS };
+
+struct listener {
+    struct sim_server *server;
+    struct MHD_Daemon *daemon;
+    uint16_t           port;
+    int                fd; /* ours until the daemon has it */
+};
+
 /* One request, from its first line until libmicrohttpd lets go of it. */
 struct exchange {
     struct sim_server     *server;
+    bool                   plain; /* it came over HTTP */
     struct MHD_Connection *connection;
     char                  *target; /* path and query as sent */
     char                  *body;
@@ -50,9 +60,7 @@ struct sim_server {
     struct sim_tenant *tenant;
     struct sim_ca      ca;
     char               ca_file[4096]; /* "" until written */
-    uint16_t           port;
-    struct MHD_Daemon *daemon;
-    int                listen_fd; /* ours until the daemon has it */
+    struct listener    listeners[LISTENERS];
     int                epoll_fd, stop_fd;
     pthread_t          thread;
     bool               running;
@@ -210,6 +218,7 @@ static void ask_tenant(struct exchange *x, const char *method)
         .body         = x->body,
         .body_len     = x->body_len,
         .body_refused = x->body_refused,
+        .plain        = x->plain,
     };
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, take_header, &r);
     sim_tenant_answer(x->server->tenant, &r, &x->answer);
@@ -272,9 +281,11 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *con
     struct exchange *x = calloc(1, sizeof *x);
     if (x == NULL)
         return NULL;
-    x->server = cls;
-    x->answer = (struct sim_answer){.cut_at = -1, .stall_at = -1};
-    x->target = strdup(target);
+    const struct listener *l = cls;
+    x->server                = l->server;
+    x->plain                 = l == &l->server->listeners[PLAIN];
+    x->answer                = (struct sim_answer){.cut_at = -1, .stall_at = -1};
+    x->target                = strdup(target);
     return x;
 }
 
@@ -298,8 +309,10 @@ static int wait_ms(struct sim_server *s)
 {
     MHD_UNSIGNED_LONG_LONG mhd = 0;
     int64_t                ms  = INT32_MAX;
-    if (MHD_get_timeout(s->daemon, &mhd) == MHD_YES && mhd < (MHD_UNSIGNED_LONG_LONG)ms)
-        ms = (int64_t)mhd;
+    for (int i = 0; i < LISTENERS; i++)
+        if (MHD_get_timeout(s->listeners[i].daemon, &mhd) == MHD_YES &&
+            mhd < (MHD_UNSIGNED_LONG_LONG)ms)
+            ms = (int64_t)mhd;
     if (s->first != NULL) {
         int64_t left = s->first->due_ms - now_ms();
         ms           = left < ms ? left : ms;
@@ -324,7 +337,8 @@ static bool turn(struct sim_server *s)
     int64_t now = now_ms();
     while (s->first != NULL && s->first->due_ms <= now)
         wake_exchange(s->first);
-    MHD_run(s->daemon);
+    for (int i = 0; i < LISTENERS; i++)
+        MHD_run(s->listeners[i].daemon);
     return true;
 }
 
@@ -335,7 +349,8 @@ static void *serve(void *arg)
         ;
     while (s->first != NULL) /* libmicrohttpd must not be stopped with suspended connections */
         wake_exchange(s->first);
-    MHD_stop_daemon(s->daemon);
+    for (int i = 0; i < LISTENERS; i++)
+        MHD_stop_daemon(s->listeners[i].daemon);
     return NULL;
 }
 
@@ -368,53 +383,65 @@ static const char *write_ca_file(struct sim_server *s)
     return close(fd) == 0 && ok ? NULL : "writing the file of the certificate authority";
 }
 
-static const char *start_listening(struct sim_server *s, uint16_t port)
+static const char *start_listening(struct listener *l, uint16_t port)
 {
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
     socklen_t          len  = sizeof addr;
     int                on   = 1;
 
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    s->listen_fd         = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->listen_fd < 0 ||
-        setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        bind(s->listen_fd, (struct sockaddr *)&addr, len) != 0 ||
-        listen(s->listen_fd, BACKLOG) != 0 ||
-        getsockname(s->listen_fd, (struct sockaddr *)&addr, &len) != 0)
+    l->fd                = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (l->fd < 0 || setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(l->fd, (struct sockaddr *)&addr, len) != 0 || listen(l->fd, BACKLOG) != 0 ||
+        getsockname(l->fd, (struct sockaddr *)&addr, &len) != 0)
         return "listening on 127.0.0.1";
-    s->port = ntohs(addr.sin_port);
+    l->port = ntohs(addr.sin_port);
     return NULL;
 }
 
-/* The date is the tenant's, not this machine's. */
-static const char *start_daemon(struct sim_server *s)
+/* The date is the tenant's, not this machine's. `tls` is empty for plain HTTP. */
+static const char *start_daemon(struct listener *l, unsigned flags,
+                                const struct MHD_OptionItem *tls)
 {
-    s->daemon = MHD_start_daemon(
-        MHD_USE_TLS | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK, 0,
-        NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
-        MHD_OPTION_HTTPS_MEM_CERT, s->ca.leaf_pem, MHD_OPTION_HTTPS_MEM_KEY, s->ca.key_pem,
+    flags |= MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
+    l->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, NULL, MHD_OPTION_LISTEN_SOCKET, l->fd,
         MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        CONNECTION_MEM, MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, s, MHD_OPTION_END);
-    if (s->daemon == NULL)
+        CONNECTION_MEM, MHD_OPTION_URI_LOG_CALLBACK, on_target, l, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+    if (l->daemon == NULL)
         return "starting libmicrohttpd";
-    s->listen_fd = -1; /* closed by the daemon */
+    l->fd = -1; /* closed by the daemon */
     return NULL;
+}
+
+static const char *start_daemons(struct sim_server *s)
+{
+    static const struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    const struct MHD_OptionItem        tls[]  = {{MHD_OPTION_HTTPS_MEM_CERT, 0, s->ca.leaf_pem},
+                                                 {MHD_OPTION_HTTPS_MEM_KEY, 0, s->ca.key_pem},
+                                                 {MHD_OPTION_END, 0, NULL}};
+    const char *failed = start_daemon(&s->listeners[SECURE], MHD_USE_TLS, tls);
+    return failed ? failed : start_daemon(&s->listeners[PLAIN], 0, none);
+}
+
+static bool watch_daemon(const struct sim_server *s, const struct listener *l)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    struct epoll_event          mhd  = {.events = EPOLLIN, .data.ptr = NULL};
+    return info != NULL && epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, info->epoll_fd, &mhd) == 0;
 }
 
 static const char *start_waiting(struct sim_server *s)
 {
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    struct epoll_event          mhd  = {.events = EPOLLIN, .data.ptr = NULL};
-    struct epoll_event          stop = {.events = EPOLLIN, .data.ptr = s};
-
-    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    s->stop_fd  = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (info == NULL || s->epoll_fd < 0 || s->stop_fd < 0 ||
-        epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, info->epoll_fd, &mhd) != 0 ||
-        epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->stop_fd, &stop) != 0)
-        return "setting up epoll";
-    return NULL;
+    struct epoll_event stop = {.events = EPOLLIN, .data.ptr = s};
+    s->epoll_fd             = epoll_create1(EPOLL_CLOEXEC);
+    s->stop_fd              = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    bool ok                 = s->epoll_fd >= 0 && s->stop_fd >= 0 &&
+              epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->stop_fd, &stop) == 0;
+    for (int i = 0; ok && i < LISTENERS; i++)
+        ok = watch_daemon(s, &s->listeners[i]);
+    return ok ? NULL : "setting up epoll";
 }
 
 static const char *start_steps(struct sim_server *s, const struct sim_server_options *o)
@@ -423,8 +450,9 @@ static const char *start_steps(struct sim_server *s, const struct sim_server_opt
     errno              = 0;
     if (!sim_ca_make(&s->ca, o->certificate))
         return "making certificates";
-    if ((failed = write_ca_file(s)) || (failed = start_listening(s, o->port)) ||
-        (failed = start_daemon(s)) || (failed = start_waiting(s)))
+    if ((failed = write_ca_file(s)) || (failed = start_listening(&s->listeners[SECURE], o->port)) ||
+        (failed = start_listening(&s->listeners[PLAIN], 0)) || (failed = start_daemons(s)) ||
+        (failed = start_waiting(s)))
         return failed;
     errno      = start_thread(s);
     s->running = errno == 0;
@@ -437,7 +465,9 @@ struct sim_server *sim_server_start(const struct sim_server_options *o, char **e
     struct sim_server *s = calloc(1, sizeof *s);
     if (s == NULL)
         return NULL;
-    s->listen_fd = s->epoll_fd = s->stop_fd = -1;
+    s->epoll_fd = s->stop_fd = -1;
+    for (int i = 0; i < LISTENERS; i++)
+        s->listeners[i] = (struct listener){.server = s, .fd = -1};
     s->tenant = sim_tenant_open(o->lua_path, o->lua_cpath, o->tenant, o->tenant_len, error);
     const char *failed = s->tenant ? start_steps(s, o) : "loading the tenant";
     if (failed == NULL)
@@ -463,11 +493,13 @@ void sim_server_stop(struct sim_server *s)
         uint64_t one = 1;
         while (write(s->stop_fd, &one, sizeof one) < 0 && errno == EINTR)
             ;
-        pthread_join(s->thread, NULL); /* the thread stops the daemon */
-    } else if (s->daemon != NULL) {
-        MHD_stop_daemon(s->daemon);
+        pthread_join(s->thread, NULL); /* the thread stops the daemons */
     }
-    close_fd(s->listen_fd);
+    for (int i = 0; i < LISTENERS; i++) {
+        if (!s->running && s->listeners[i].daemon != NULL)
+            MHD_stop_daemon(s->listeners[i].daemon);
+        close_fd(s->listeners[i].fd);
+    }
     close_fd(s->epoll_fd);
     close_fd(s->stop_fd);
     if (s->ca_file[0] != '\0')
@@ -479,7 +511,17 @@ void sim_server_stop(struct sim_server *s)
 
 uint16_t sim_server_port(const struct sim_server *s)
 {
-    return s->port;
+    return s->listeners[SECURE].port;
+}
+
+uint16_t sim_server_plain_port(const struct sim_server *s)
+{
+    return s->listeners[PLAIN].port;
+}
+
+const char *sim_server_certificate(const struct sim_server *s)
+{
+    return s->ca.leaf_pem;
 }
 
 const char *sim_server_ca_file(const struct sim_server *s)

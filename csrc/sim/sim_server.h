@@ -1,4 +1,4 @@
-/* csrc/sim/sim_server.h - HTTPS on loopback in front of a tenant, in a thread of its own.
+/* csrc/sim/sim_server.h - HTTPS and HTTP on loopback in front of a tenant, in a thread of its own.
  *
  * The server only carries: it reads a request, asks the tenant, and sends what the tenant says, with
  * the delay, the cut, the stall or the reset the tenant asks for. It knows nothing of Graph.
@@ -21,7 +21,7 @@
 struct sim_server;
 
 struct sim_server_options {
-    uint16_t             port; /* 0: a free one */
+    uint16_t             port; /* of HTTPS; 0: a free one. HTTP always gets a free one. */
     enum sim_certificate certificate;
     const char          *lua_path, *lua_cpath; /* where the tenant's Lua code is found */
     const char          *tenant;               /* options for the tenant, JSON */
@@ -33,6 +33,8 @@ struct sim_server *sim_server_start(const struct sim_server_options *o, char **e
 void sim_server_stop(struct sim_server *s); /* NULL is fine; never waits for a client */
 
 uint16_t    sim_server_port(const struct sim_server *s);
+uint16_t    sim_server_plain_port(const struct sim_server *s);
+const char *sim_server_certificate(const struct sim_server *s); /* PEM */
 const char *sim_server_ca_file(const struct sim_server *s);
 
 /* As sim_tenant_control(). */

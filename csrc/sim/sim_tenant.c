@@ -168,7 +168,8 @@ static int protected_answer(lua_State *L)
         lua_pushnil(L);
     else
         lua_pushlstring(L, r->body ? r->body : "", r->body_len);
-    lua_call(L, 4, 1); /* answer(method, target, headers, body or nil) -> table */
+    lua_pushboolean(L, r->plain);
+    lua_call(L, 5, 1); /* answer(method, target, headers, body or nil, plain) -> table */
 
     luaL_checktype(L, -1, LUA_TTABLE);
     a->status   = (unsigned int)integer_field(L, "status", 0);

@@ -31,6 +31,7 @@ struct sim_request {
     const char       *body;
     size_t            body_len;
     bool              body_refused; /* it was too large to be read */
+    bool              plain;        /* it came over HTTP */
 };
 
 struct sim_answer {

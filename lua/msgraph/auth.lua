@@ -62,7 +62,10 @@ local COMMON = { "tenant_id", "client_id", "authority" }
 -- How an app proves that it is the app; never two of them.
 local PROOFS = { "client_secret", "certificate", "assertion_file" }
 
--- kind -> the core's grant; options it needs, may have; whether a proof is needed
+-- Which of an Azure host's identities is meant; never two of them.
+local IDENTITIES = { "client_id", "object_id", "resource_id" }
+
+-- kind -> the core's grant; options it needs, may have, may have one of; whether a proof is needed
 local KINDS = {
   client_secret = { grant = "client_credentials", needs = { "client_secret" }, may = {} },
   certificate = { grant = "client_credentials", needs = { "certificate" }, may = { "password", "rs256" } },
@@ -73,13 +76,14 @@ local KINDS = {
   auth_code = { grant = "refresh_token", needs = {}, may = { "prompt", "login_hint" }, sign_in = "auth_code" },
   on_behalf_of = { grant = "on_behalf_of", needs = { "assertion" }, proven = true,
     may = { "client_secret", "certificate", "password", "assertion_file" } },
+  managed_identity = { grant = "managed_identity", common = {}, needs = {}, may = IDENTITIES, one_of = IDENTITIES },
 }
 
 local TYPES = { rs256 = "boolean", prompt = "function" } -- of the rest: string
 
 for _, spec in pairs(KINDS) do
   spec.allowed = {}
-  for _, list in ipairs { COMMON, spec.needs, spec.may } do
+  for _, list in ipairs { spec.common or COMMON, spec.needs, spec.may } do
     for _, name in ipairs(list) do spec.allowed[name] = TYPES[name] or "string" end
   end
 end
@@ -101,12 +105,12 @@ local function missing_problem(spec, held)
   for _, name in ipairs(spec.needs) do
     if not held[name] then return ("option '%s' is missing"):format(name) end
   end
-  local proofs = {}
-  for _, name in ipairs(PROOFS) do
-    if held[name] then proofs[#proofs + 1] = name end
+  local found = {}
+  for _, name in ipairs(spec.one_of or PROOFS) do
+    if held[name] then found[#found + 1] = name end
   end
-  if #proofs > 1 then return ("options '%s' and '%s' exclude each other"):format(proofs[1], proofs[2]) end
-  if spec.proven and #proofs == 0 then return "one of " .. table.concat(PROOFS, ", ") .. " is missing" end
+  if #found > 1 then return ("options '%s' and '%s' exclude each other"):format(found[1], found[2]) end
+  if spec.proven and #found == 0 then return "one of " .. table.concat(PROOFS, ", ") .. " is missing" end
 end
 
 --- Checks options and makes a credential of them.
@@ -176,6 +180,17 @@ M.device_code = constructor "device_code"
 ---@type fun(opts: msgraph.AuthOpts|{ prompt?: fun(url: string, opened: boolean), login_hint?: string }): table
 M.auth_code = constructor "auth_code"
 
+--- The identity Azure gave the host we run on: a virtual machine, App Service or Functions, Azure Arc, Azure
+--- Machine Learning, Service Fabric, Cloud Shell. Nothing is stored, nothing expires. Where a host has several
+--- identities, one of the three ids says which; a host that knows no such choice is an error of graph.connect.
+---@param opts? { client_id?: string, object_id?: string, resource_id?: string } default: the host's own identity
+---@return msgraph.Credential
+function M.managed_identity(opts)
+  local credential, problem = M.make("managed_identity", opts or {})
+  if not credential then error("auth.managed_identity: " .. problem, 2) end
+  return credential
+end
+
 --- A function of yours that returns a token and the seconds it is good for (nil: until it is refused), or nil and a
 --- reason. It is called when a token is needed, by one task at a time, and may itself wait. `claims`: JSON of what the
 --- server wants of the next token (a claims challenge), to be sent to the authority with the request for it.
@@ -205,7 +220,7 @@ end
 -- Clients with the same credential and settings share the core's, and so its token.
 local function key_of(settings)
   local parts = {}
-  for _, name in ipairs { "authority", "tenant_id", "client_id", "scope", "ca_file" } do
+  for _, name in ipairs { "authority", "tenant_id", "client_id", "scope", "ca_file", "endpoint", "resource" } do
     parts[#parts + 1] = settings[name] or ""
   end
   return table.concat(parts, "\n")
@@ -239,7 +254,8 @@ end
 
 -- The core is handed what it knows, and no more.
 local CORE = { "grant", "authority", "tenant_id", "client_id", "scope", "client_secret", "certificate", "password",
-  "rs256", "assertion_file", "refresh_token", "assertion", "ca_file", "token" }
+  "rs256", "assertion_file", "refresh_token", "assertion", "ca_file", "token",
+  "host", "endpoint", "resource", "secret", "thumbprint", "object_id", "resource_id" }
 
 local function make_core(settings)
   local options = {}
@@ -257,7 +273,8 @@ end
 local function open(held, settings, spec)
   local made, err = make_core(settings)
   if not made then return nil, err end
-  local opened = { core = made, login = settings.authority and settings.authority:match("^%a+://([^/:]+)") }
+  local login = settings.endpoint or settings.authority
+  local opened = { core = made, login = login and login:match("^%a+://([^/:]+)") }
   if spec.sign_in then
     local user = require "msgraph.auth.user" -- only who needs it loads it
     opened.guard = user.guard(made, function() return user[spec.sign_in](made, held, settings) end)
@@ -276,6 +293,14 @@ local function shared(held, key, make_it)
   return opened, err
 end
 
+-- What the core is told of the host we run on; `identity` says only for which Graph.
+local function host_settings(held, identity)
+  local managed = require "msgraph.auth.managed"
+  local settings = managed.settings(held, identity.scope, managed.find())
+  if settings.secret then errors.hide(held, settings.secret) end
+  return settings
+end
+
 --- What a client needs of a credential.
 ---@package
 ---@param credential msgraph.Credential
@@ -289,8 +314,13 @@ function M.open(credential, identity)
   end
   if held.token then return shared(held, "", function() return open(held, { token = held.token }, {}) end) end
   local spec = KINDS[credential.kind]
-  local settings = merged(held, identity, spec)
-  local err = lacking(credential.kind, settings)
+  local settings, err
+  if credential.kind == "managed_identity" then
+    settings = host_settings(held, identity)
+  else
+    settings = merged(held, identity, spec)
+    err = lacking(credential.kind, settings)
+  end
   if err then return nil, err end
   return shared(held, key_of(settings), function() return open(held, settings, spec) end)
 end

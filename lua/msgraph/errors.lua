@@ -69,6 +69,8 @@ M.HINTS = {
   -- ours
   no_token = "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (docs/auth.md has the other ways), or "
     .. "MSGRAPH_ACCESS_TOKEN, or pass auth = graph.auth.token \"...\" to graph.connect",
+  managed_identity = "this host has no such managed identity, or does not say so to this process: assign one to it, "
+    .. "check client_id, object_id or resource_id, and that this is the Azure host you take it for",
   callback = "mend the function that was given to graph.auth.callback, or what it asks",
   closed = "connect a new client",
   bad_environment = "correct or unset the environment variable",
@@ -371,6 +373,11 @@ local function failed_sign_in(err)
     .. (M.HINTS[err.code] or M.HINTS[err.kind])
 end
 
+-- The host we run on did not answer: most often because it is none of Azure's.
+local function is_without_identity(err)
+  return err.message:find("no managed identity at", 1, true) ~= nil
+end
+
 local UNREACHED = { network = true, timeout = true, protocol = true }
 
 --- From a failure of the transport.
@@ -387,6 +394,8 @@ function M.from_failure(failure, request, login)
   }
   if failure.code == "token_refused" then
     refused_sign_in(err, failure.word)
+  elseif UNREACHED[err.kind] and is_without_identity(err) then
+    err.hint = M.HINTS.managed_identity
   elseif login and UNREACHED[err.kind] and err.message:find(login, 1, true) then
     failed_sign_in(err)
   end

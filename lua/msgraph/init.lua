@@ -28,8 +28,8 @@ local M = {
   auth = {
     token = auth.token, client_secret = auth.client_secret, certificate = auth.certificate,
     workload_identity = auth.workload_identity, refresh_token = auth.refresh_token,
-    device_code = auth.device_code, auth_code = auth.auth_code,
-    on_behalf_of = auth.on_behalf_of, callback = auth.callback,
+    device_code = auth.device_code, auth_code = auth.auth_code, on_behalf_of = auth.on_behalf_of,
+    managed_identity = auth.managed_identity, callback = auth.callback,
   },
   run = task.run,
   spawn = task.spawn,

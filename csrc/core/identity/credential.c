@@ -578,7 +578,10 @@ static mgc_code judge_managed(struct mgc_credential *c, const struct mgc_attempt
                               int64_t *again_ms, struct mgc_error *e)
 {
     struct mgc_token_answer t = {0};
-    mgc_code rc = mgc_managed_settle(c->managed, a, now_ms, (int64_t)time(NULL), &t, again_ms, e);
+    if (a->error.code == MGC_OK)
+        learn_clock(c, a); /* some say when a token ends, by their own clock */
+    mgc_code rc = mgc_managed_settle(c->managed, a, now_ms, (int64_t)time(NULL) + c->offset_s, &t,
+                                     again_ms, e);
     if (rc == MGC_OK)
         rc = take_token(c, &t, e);
     mgc_answer_clear(&t);

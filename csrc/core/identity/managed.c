@@ -90,7 +90,7 @@ static mgc_code check(const struct host *h, const struct mgc_managed_options *o,
     if (o->resource_id != NULL && h->resource == NULL)
         unknown = "resource_id";
     if (unknown != NULL)
-        return mgc_error_set(e, MGC_EOPTION, "%s: %s offers no choice of identity by it", unknown,
+        return mgc_error_set(e, MGC_EOPTION, "%s: no identity can be chosen by it on %s", unknown,
                              h->name);
     if (h->header != NULL && o->secret == NULL)
         return mgc_error_set(e, MGC_EOPTION, "secret is missing: %s gives one", h->name);
@@ -284,6 +284,9 @@ static void set_life(struct mgc_token_answer *t, int64_t now_unix)
         t->life_s = t->expires_on_s > now_unix ? t->expires_on_s - now_unix : 1;
 }
 
+/* Our word for all that will not do: the hosts have none in common. */
+static const char refused[] = "managed_identity";
+
 static mgc_code refuse(const struct mgc_managed *m, const struct mgc_attempt *a,
                        const struct mgc_token_answer *t, struct mgc_error *e)
 {
@@ -292,7 +295,7 @@ static mgc_code refuse(const struct mgc_managed *m, const struct mgc_attempt *a,
                   a->status, t->error[0] != '\0' ? ": " : "", t->error,
                   t->text[0] != '\0' ? ": " : "", t->text);
     snprintf(e->word, sizeof e->word, "%.*s", MGC_WORD_MAX - 1,
-             passing ? "temporarily_unavailable" : t->error);
+             passing ? "temporarily_unavailable" : refused);
     return MGC_ETOKEN;
 }
 
@@ -328,8 +331,10 @@ static mgc_code judge(struct mgc_managed *m, const struct mgc_attempt *a, int64_
                              m->origin->base, m->host->name, mgc_error_detail(&a->error));
     if (a->status == 401 && m->host->challenges && !m->proven) {
         mgc_code rc = mgc_arc_prove(&m->proof, mgc_buf_text(&a->headers), a->headers.len, e);
-        if (rc != MGC_OK)
+        if (rc != MGC_OK) {
+            snprintf(e->word, sizeof e->word, "%s", rc == MGC_ETOKEN ? refused : "");
             return rc;
+        }
         m->tries--; /* asking what proof is wanted was none */
         *again_ms = 0;
         return mgc_error_set(e, MGC_ETOKEN, "Azure Arc wants a proof");

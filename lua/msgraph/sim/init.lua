@@ -11,6 +11,7 @@ local M = {}
 ---@class msgraph.sim.Running
 ---@field endpoint string    "https://127.0.0.1:PORT": the `endpoint` of graph.connect
 ---@field authority string   the same: where its login endpoints are, to be used as AZURE_AUTHORITY_HOST
+---@field metadata string    "http://127.0.0.1:PORT": where machines get the tokens of their managed identities
 ---@field tenant_id string
 ---@field ca_file string     PEM file of the authority that made the certificate: its `ca_file`
 local Running = {}
@@ -76,8 +77,10 @@ function M.start(opts)
     package.path, package.cpath)
   if not server then return nil, reason end
   local origin = "https://127.0.0.1:" .. server:port()
-  local tenant = setmetatable({ server = server, endpoint = origin, authority = origin, ca_file = server:ca_file() },
-    Running)
+  local tenant = setmetatable({
+    server = server, endpoint = origin, authority = origin, ca_file = server:ca_file(),
+    metadata = "http://127.0.0.1:" .. server:plain_port(),
+  }, Running)
   tenant.tenant_id = call(tenant, "tenant_id")
   return tenant
 end
@@ -131,6 +134,38 @@ end
 ---@param permission string
 function Running:remove_consent(client_id, permission)
   call(self, "remove_consent", { client_id = client_id, permission = permission })
+end
+
+-- Which variables tell a process on each host where its tokens are (FACTS 7.3).
+local ENVIRONMENTS = {
+  imds = { authority = "AZURE_POD_IDENTITY_AUTHORITY_HOST" },
+  app_service = { url = "IDENTITY_ENDPOINT", secret = "IDENTITY_HEADER" },
+  azure_arc = { url = "IDENTITY_ENDPOINT", authority = "IMDS_ENDPOINT" },
+  azure_ml = { url = "MSI_ENDPOINT", secret = "MSI_SECRET" },
+  service_fabric = { url = "IDENTITY_ENDPOINT", secret = "IDENTITY_HEADER", thumbprint = "IDENTITY_SERVER_THUMBPRINT" },
+  cloud_shell = { url = "MSI_ENDPOINT" },
+}
+
+local function hex(bytes)
+  return (bytes:gsub(".", function(c) return ("%02X"):format(c:byte()) end))
+end
+
+--- The environment of a process on a machine with managed identities, which gets its tokens here.
+--- Raises for a host there is none of.
+---@param host "imds"|"app_service"|"azure_arc"|"azure_ml"|"service_fabric"|"cloud_shell"
+---@param opts? { key_directory: string } where Azure Arc puts the keys it asks for: that is needed there
+---@return table<string, string>
+function Running:environment(host, opts)
+  local at = call(self, "machine_endpoint", { host = host, key_directory = opts and opts.key_directory })
+  local crypto, names = require "msgraph.sim.server", ENVIRONMENTS[host]
+  local secure = names.thumbprint
+  local values = {
+    authority = self.metadata, url = (secure and self.endpoint or self.metadata) .. at.path, secret = at.secret,
+    thumbprint = secure and hex(crypto.certificate(self.server:certificate()).sha1),
+  }
+  local out = {}
+  for what, name in pairs(names) do out[name] = values[what] end
+  return out
 end
 
 --- What a person does at the page where a device code is typed in; he then stays at the browser, where the

@@ -11,7 +11,6 @@ local identity = require "msgraph.sim.identity"
 local logins = require "msgraph.sim.login"
 local people = require "msgraph.sim.people"
 local random = require "msgraph.sim.random"
-local refusal = require "msgraph.sim.login.refusal"
 local reply = require "msgraph.sim.reply"
 local router = require "msgraph.sim.router"
 local store = require "msgraph.sim.store"
@@ -67,12 +66,14 @@ end
 ---@field target string                  path and query as sent
 ---@field headers table<string, string>  names in lower case
 ---@field body? string                   nil: too large to be read
+---@field plain? boolean                 it came over HTTP
 
 ---@class msgraph.sim.Context             what a route is given
 ---@field method string
 ---@field path string                    as sent
 ---@field query string                   as sent
 ---@field headers table<string, string>
+---@field plain? boolean                 it came over HTTP, which only machines' own endpoints answer
 ---@field origin string                  "https://host:port", as the client sees us
 ---@field base string                    origin and version
 ---@field params table<string, string>   what the path's {names} stand for
@@ -95,7 +96,8 @@ local function new_context(tenant, request)
   return {
     n = tenant.count, now = tenant.clock:now(), seed = tenant.seed, store = tenant.store,
     method = request.method, path = path, query = query, headers = request.headers,
-    origin = "https://" .. (request.headers.host or "localhost"),
+    plain = request.plain,
+    origin = (request.plain and "http://" or "https://") .. (request.headers.host or "localhost"),
     request_id = request_id, client_request_id = request.headers["client-request-id"] or request_id,
     actions = {},
   }
@@ -195,6 +197,7 @@ end
 
 --- What the service would answer, had nothing gone wrong.
 local function act(tenant, ctx, body)
+  if ctx.plain and not tenant.login.is_for_plain(ctx) then return reply.text(404, "text/plain", "Not found") end
   if ctx.login then return tenant.login:answer(ctx, body) end
   local reason, claims, route, no
   ctx.caller, reason, claims = tenant.identity:check(ctx.headers.authorization, ctx.now)
@@ -209,7 +212,7 @@ end
 
 -- Those that keep the request from the service.
 local INSTEAD = {
-  status = function(ctx, rule) return (ctx.login and refusal or reply).failure(ctx, rule) end,
+  status = function(ctx, rule) return (ctx.login and logins or reply).failure(ctx, rule) end,
   not_json = function(_, rule) return reply.proxy_page(rule.status or 200) end,
   reset_before = function() return { headers = {}, body = "", reset = true } end,
 }
@@ -383,6 +386,12 @@ function Tenant:sign_in(opts)
   return self.login:sign_in(opts or {})
 end
 
+---@param arg { host: string, key_directory?: string }
+---@return { path: string, secret?: string }
+function Tenant:machine_endpoint(arg)
+  return self.login:machine_endpoint(arg)
+end
+
 ---@param who string user or client id
 function Tenant:revoke(who)
   self.login:revoke(who)
@@ -498,6 +507,7 @@ local CONTROL = {
   token = true, users = true, devices = true, requests = true, fault = true, clear_faults = true, advance = true,
   date = true, now = true, tenant_id = true, app = true, set_credentials = true, sign_in = true, revoke = true,
   policy = true, expire_secret = true, remove_consent = true, token_requests = true,
+  machine_endpoint = true,
 }
 
 --- lua-cjson reads every number as a float; whole ones are integers to us.
@@ -534,8 +544,8 @@ end
 function M.host(options, now)
   local tenant = M.new(M.decode(options), now)
 
-  local function answer(method, target, headers, body)
-    local a = tenant:answer { method = method, target = target, headers = headers, body = body }
+  local function answer(method, target, headers, body, plain)
+    local a = tenant:answer { method = method, target = target, headers = headers, body = body, plain = plain }
     a.headers = join_headers(a.headers)
     a.status = a.status or 0
     a.reset = a.reset and 1 or 0

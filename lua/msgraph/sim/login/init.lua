@@ -60,23 +60,20 @@ end
 
 -- ---- requests --------------------------------------------------------------------------------
 
-local IMDS_PATH <const> = "/metadata/identity/oauth2/token"
 local DEVICE_PAGE <const> = "/devicelogin"
 
--- name -> method, where its fields are, whether a browser asks, what it does
-local ENDPOINTS = {
-  token = { method = "POST", run = grants.token },
-  devicecode = { method = "POST", run = device.start, grant = "device_code" },
-  authorize = { method = "GET", run = authorize.authorize, grant = "authorization_code", browser = true },
-  imds = { method = "GET", run = imds.token, grant = "managed_identity", bare = true },
-}
+-- name -> method, where its fields are, whether a browser asks, what it does; `bare`: a machine's own
+local ENDPOINTS = imds.endpoints()
+ENDPOINTS.token = { method = "POST", run = grants.token }
+ENDPOINTS.devicecode = { method = "POST", run = device.start, grant = "device_code" }
+ENDPOINTS.authorize = { method = "GET", run = authorize.authorize, grant = "authorization_code", browser = true }
 
 --- Which endpoint of ours a path is.
 ---@param path string as sent
 ---@return string? endpoint nil: none, the path is Graph's
 ---@return string? tenant as the path names it
 local function find_endpoint(path)
-  if path == IMDS_PATH then return "imds" end
+  if imds.at(path) then return imds.at(path) end
   local directory, name = path:match("^/([^/]+)/oauth2/v2%.0/(%l+)/?$")
   if ENDPOINTS[name] and not ENDPOINTS[name].bare then return name, form.unescape(directory) or "" end
   return nil
@@ -89,7 +86,8 @@ end
 ---@class msgraph.sim.TokenRequest     an entry of tenant:token_requests()
 ---@field n integer                   the number tenant:requests() gives it
 ---@field at number                   Unix seconds, tenant time
----@field endpoint "token"|"devicecode"|"authorize"|"imds"
+---@field endpoint string             "token", "devicecode", "authorize"; of machines "imds", "app_service",
+---                                   "azure_arc", "azure_ml", "service_fabric", "cloud_shell"
 ---@field grant? string               "client_credentials", "refresh_token", "authorization_code", "device_code",
 ---                                   "on_behalf_of", "managed_identity"; "other" for one that is none of them
 ---@field directory? string           the tenant as the path names it
@@ -133,6 +131,26 @@ local function new_entry(ctx, name, fields)
   }
 end
 
+local function is_of_machine(ctx)
+  local endpoint = ctx.login and ENDPOINTS[ctx.login.endpoint]
+  return endpoint ~= nil and endpoint.bare == true
+end
+
+--- Whether plain HTTP will do for a request: to the machines' own endpoints, and not to all of them.
+---@param ctx msgraph.sim.Context
+---@return boolean
+function Login.is_for_plain(ctx)
+  return is_of_machine(ctx) and not ENDPOINTS[ctx.login.endpoint].tls
+end
+
+--- A failure that a fault rule makes, in the shape of the endpoint.
+---@param ctx msgraph.sim.Context
+---@param rule msgraph.sim.Fault
+---@return msgraph.sim.Answer
+function M.failure(ctx, rule)
+  return (is_of_machine(ctx) and imds or refusal).failure(ctx, rule)
+end
+
 --- Whether a request is for the login side; begins its entry in the log.
 ---@param ctx msgraph.sim.Context
 ---@param body? string
@@ -149,7 +167,7 @@ function Login.begin(ctx, body)
     ctx.fields = form.parse(ctx.query)
   else
     ctx.fields = form.body(ctx.headers["content-type"], body)
-    grants.take_basic(ctx)
+    if not ENDPOINTS[name].bare then grants.take_basic(ctx) end
   end
   ctx.login = new_entry(ctx, name, ctx.fields or {})
   return true
@@ -485,6 +503,13 @@ end
 ---@return table client_secret
 function Login:set_credentials(client_id, opts)
   return self.apps:set_credentials(need_app(self, client_id), opts)
+end
+
+--- See msgraph.sim.login.imds.
+---@param arg { host: string, key_directory?: string }
+---@return { path: string, secret?: string }
+function Login:machine_endpoint(arg)
+  return imds.describe(self, arg)
 end
 
 ---@param client_id string
