@@ -47,11 +47,21 @@ static X509 *make_certificate(EVP_PKEY *key, enum server_certificate kind)
     return cert;
 }
 
+static void write_thumbprint(char out[41], const X509 *cert)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned      n = 0;
+    X509_digest(cert, EVP_sha1(), digest, &n);
+    for (unsigned i = 0; i < n && i < 20; i++)
+        snprintf(out + 2 * (size_t)i, 3, "%02X", digest[i]);
+}
+
 static SSL_CTX *make_context(struct server *s, enum server_certificate kind)
 {
     EVP_PKEY *key  = EVP_EC_gen("P-256");
     X509     *cert = make_certificate(key, kind);
     SSL_CTX  *ctx  = SSL_CTX_new(TLS_server_method());
+    write_thumbprint(s->thumbprint, cert);
     strcpy(s->ca_file, "/tmp/msgraph-test-XXXXXX");
     int   fd  = mkstemp(s->ca_file);
     FILE *pem = fd >= 0 ? fdopen(fd, "w") : NULL;

@@ -19,7 +19,8 @@ struct server {
     int  pid;
     int  port;
     char endpoint[64];
-    char ca_file[64]; /* its own certificate, for localhost and 127.0.0.1 */
+    char ca_file[64];    /* its own certificate, for localhost and 127.0.0.1 */
+    char thumbprint[41]; /* of that: SHA-1, hex */
 };
 
 enum server_certificate { SERVER_GOOD, SERVER_EXPIRED, SERVER_WRONG_NAME };

@@ -21,19 +21,24 @@ struct scenario {
     bool        fails;  /* when it has all its memory, too */
     bool        rich;   /* with headers and a body */
     bool        cancel;
-    bool        signs_in; /* with a secret, so that a token is fetched first */
+    enum {
+        GIVEN,
+        SECRET,
+        HOST
+    } signs_in; /* a token is fetched first: with a secret, from the host */
 };
 
 static const struct scenario scenarios[] = {
-    {"a POST", "POST", "/status/204", 204, false, false, false, false},
-    {"a page", "GET", "/json", 200, false, false, false, false},
-    {"a PATCH with a body", "PATCH", "/json", 200, false, true, false, false},
-    {"a large body", "GET", "/large/300000", 200, false, false, false, false},
-    {"a reset", "POST", "/reset", 0, true, false, false, false},
-    {"a cut body", "GET", "/cut", 200, true, false, false, false},
-    {"a deadline", "GET", "/silent", 0, true, false, false, false},
-    {"a cancel", "POST", "/silent", 0, true, false, true, false},
-    {"a sign-in", "POST", "/status/204", 204, false, false, false, true},
+    {"a POST", "POST", "/status/204", 204, false, false, false, GIVEN},
+    {"a page", "GET", "/json", 200, false, false, false, GIVEN},
+    {"a PATCH with a body", "PATCH", "/json", 200, false, true, false, GIVEN},
+    {"a large body", "GET", "/large/300000", 200, false, false, false, GIVEN},
+    {"a reset", "POST", "/reset", 0, true, false, false, GIVEN},
+    {"a cut body", "GET", "/cut", 200, true, false, false, GIVEN},
+    {"a deadline", "GET", "/silent", 0, true, false, false, GIVEN},
+    {"a cancel", "POST", "/silent", 0, true, false, true, GIVEN},
+    {"a sign-in", "POST", "/status/204", 204, false, false, false, SECRET},
+    {"a managed identity", "POST", "/status/204", 204, false, false, false, HOST},
 };
 
 static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transport *t,
@@ -61,17 +66,30 @@ static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transpo
     return mgc_transport_take(t);
 }
 
-static mgc_code sign_in_origin(struct mgc_origin **o, struct mgc_origin_options *options,
-                               struct mgc_error *e)
+static mgc_code sign_in(struct mgc_credential **out, bool by_host, struct mgc_error *e)
 {
-    const struct mgc_credential_options who = {.grant               = MGC_CLIENT_CREDENTIALS,
-                                               .authority           = server.endpoint,
-                                               .tenant              = "good",
-                                               .proof.client_id     = "client",
-                                               .scope               = "https://graph/.default",
-                                               .proof.client_secret = "secret",
-                                               .ca_file             = server.ca_file};
-    mgc_code                            rc  = mgc_credential_new(&options->credential, &who, e);
+    char url[128];
+    snprintf(url, sizeof url, "%s/good/oauth2/v2.0/token", server.endpoint);
+    const struct mgc_credential_options who  = {.grant               = MGC_CLIENT_CREDENTIALS,
+                                                .authority           = server.endpoint,
+                                                .tenant              = "good",
+                                                .proof.client_id     = "client",
+                                                .scope               = "https://graph/.default",
+                                                .proof.client_secret = "secret",
+                                                .ca_file             = server.ca_file};
+    const struct mgc_credential_options host = {.grant              = MGC_MANAGED_IDENTITY,
+                                                .managed.host       = "service_fabric",
+                                                .managed.endpoint   = url,
+                                                .managed.resource   = "https://graph",
+                                                .managed.secret     = "secret",
+                                                .managed.thumbprint = server.thumbprint};
+    return mgc_credential_new(out, by_host ? &host : &who, e);
+}
+
+static mgc_code sign_in_origin(struct mgc_origin **o, struct mgc_origin_options *options,
+                               bool by_host, struct mgc_error *e)
+{
+    mgc_code rc = sign_in(&options->credential, by_host, e);
     if (rc == MGC_OK)
         rc = mgc_origin_new(o, options, e);
     mgc_credential_unref(options->credential);
@@ -86,7 +104,8 @@ static bool play(const struct scenario *s)
     struct mgc_origin        *o       = NULL;
     struct mgc_exchange      *x       = NULL;
     struct mgc_error          e;
-    mgc_code rc = s->signs_in ? sign_in_origin(&o, &options, &e) : new_origin(&o, &options, &e);
+    mgc_code rc = s->signs_in != GIVEN ? sign_in_origin(&o, &options, s->signs_in == HOST, &e)
+                                       : new_origin(&o, &options, &e);
     if (rc == MGC_OK && mgc_transport_new(&t, &e) == MGC_OK)
         x = perform(s, t, o);
     bool proper = x != NULL && x->attempt.status == s->status &&

@@ -35,6 +35,27 @@ static void check_target(const char *text, size_t n)
     mgc_buf_clear(&url);
 }
 
+/* Where http is allowed, it is the only thing that is more. */
+static void check_metadata(const char *text, size_t n)
+{
+    struct mgc_buf   origin, again;
+    struct mgc_error e;
+    mgc_buf_init(&origin, SIZE_MAX);
+    mgc_buf_init(&again, SIZE_MAX);
+    if (mgc_url_metadata_origin(&origin, text, n, &e) == MGC_OK) {
+        const char *s    = mgc_buf_text(&origin);
+        int         http = strncmp(s, "http://", 7) == 0;
+        must(http || strncmp(s, "https://", 8) == 0);
+        must(strpbrk(s + (http ? 7 : 8), "/@?#%") == NULL);
+        must(mgc_url_metadata_origin(&again, s, origin.len, &e) == MGC_OK);
+        must(strcmp(s, again.data) == 0);
+        mgc_buf_truncate(&again, 0);
+        must((mgc_url_origin(&again, text, n, &e) == MGC_OK) == !http);
+    }
+    mgc_buf_clear(&origin);
+    mgc_buf_clear(&again);
+}
+
 static void check_origin(const char *text, size_t n)
 {
     struct mgc_buf   origin, again;
@@ -72,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     const char *text = (const char *)data;
     check_target(text, n);
+    check_metadata(text, n);
     check_origin(text, n);
     check_segment(text, n);
     return 0;

@@ -5,6 +5,7 @@ local cjson = require "cjson"
 local clock = require "msgraph.sim.clock"
 local crypto = require "msgraph.sim.server"
 local form = require "msgraph.sim.login.form"
+local helper = require "spec.support.helper"
 local tenants = require "msgraph.sim.tenant"
 
 local HOUR, DAY <const> = 3600, 24 * 3600
@@ -681,6 +682,89 @@ describe("the metadata service", function()
       assert.same({ 400, case[4] }, { answer.status, body.error })
     end)
   end
+end)
+
+describe("the other hosts of managed identities", function()
+  local QUERY <const> = "?resource=https://graph.microsoft.com&api-version="
+
+  local function secret_of(s, host)
+    return s.tenant:machine_endpoint { host = host, key_directory = "/nowhere" }.secret
+  end
+
+  for _, case in ipairs {
+    { "app_service", "/msi/token" .. QUERY .. "2019-08-01", "x-identity-header", "string", "access_token client_id "
+      .. "expires_on resource token_type" },
+    { "azure_ml", "/MSI/auth" .. QUERY .. "2017-09-01", "secret", "string", "access_token client_id expires_on resource "
+      .. "token_type" },
+    { "service_fabric", "/fabric/metadata/identity/oauth2/token" .. QUERY .. "2019-07-01-preview", "secret", "number",
+      "access_token expires_on resource token_type" },
+  } do
+    local host, target, header, kind, fields = table.unpack(case)
+
+    it("give tokens for their secret: " .. host, function()
+      local s = new()
+      local answer, body = s.ask("GET", target, { [header] = secret_of(s, host) })
+      local names = {}
+      for name in pairs(body) do names[#names + 1] = name end
+      table.sort(names)
+      assert.same({ 200, fields, kind }, { answer.status, table.concat(names, " "), type(body.expires_on) })
+      assert.equal(200, (s.graph(body.access_token)))
+    end)
+
+    it("refuse another secret, another version, and none: " .. host, function()
+      local s = new()
+      assert.equal(401, s.ask("GET", target, { [header] = "x" }).status)
+      local secret = secret_of(s, host)
+      assert.equal(401, s.ask("GET", target, { [header] = "x" }).status)
+      assert.equal(401, s.ask("GET", target, { metadata = "true" }).status)
+      assert.equal(400, s.ask("GET", target:gsub("api%-version=.*", "api-version=2000-01-01"), { [header] = secret }).status)
+      assert.equal(400, s.ask("POST", target, { [header] = secret }).status)
+    end)
+  end
+
+  it("have a form in Cloud Shell", function()
+    local s = new()
+    local headers = { metadata = "true", ["content-type"] = "application/x-www-form-urlencoded" }
+    local answer, body = s.ask("POST", "/oauth2/token", headers, "resource=https://graph.microsoft.com")
+    assert.same({ 200, "3600" }, { answer.status, body.expires_in })
+    answer, body = s.ask("POST", "/oauth2/token", headers, "resource=https://vault.azure.net")
+    assert.same({ 400, "invalid_resource" }, { answer.status, body.error.code })
+  end)
+
+  it("want a proof in Azure Arc, a new one each time", function()
+    local s, dir = new(), helper.tmp()
+    s.tenant:machine_endpoint { host = "azure_arc", key_directory = dir }
+    local target = "/arc/metadata/identity/oauth2/token" .. QUERY .. "2020-06-01"
+    local answer = s.ask("GET", target, { metadata = "true" })
+    local path = answer.headers["WWW-Authenticate"]:match("^Basic realm=(.+%.key)$")
+    assert.same({ 401, dir .. "/1.key" }, { answer.status, path })
+    local proof = { metadata = "true", authorization = "Basic " .. helper.read_file(path) }
+    assert.equal(200, s.ask("GET", target, proof).status)
+    assert.equal(401, s.ask("GET", target, proof).status)
+  end)
+
+  it("fail in their own words", function()
+    local s = new()
+    s.tenant:fault { kind = "status", status = 410, path = "metadata" }
+    s.tenant:fault { kind = "status", status = 429, path = "msi", retry_after = 3 }
+    local answer, body = s.ask("GET", "/metadata/identity/oauth2/token")
+    assert.same({ 410, "gone" }, { answer.status, body.error })
+    answer, body = s.ask("GET", "/msi/token")
+    assert.same({ 429, 429, "3" }, { answer.status, body.statusCode, answer.headers["Retry-After"] })
+  end)
+
+  it("are all that is spoken to without TLS, but for Service Fabric", function()
+    local s = new()
+    local function status(method, target)
+      return s.tenant:answer { method = method, target = target, headers = { metadata = "true" }, body = "",
+        plain = true }.status
+    end
+    assert.equal(200, status("GET", "/metadata/identity/oauth2/token" .. QUERY .. "2018-02-01"))
+    assert.equal(404, status("GET", "/fabric/metadata/identity/oauth2/token" .. QUERY .. "2019-07-01-preview"))
+    assert.equal(404, status("GET", "/v1.0/users"))
+    assert.equal(404, status("POST", "/contoso.com/oauth2/v2.0/token"))
+    assert.equal(404, status("GET", "/devicelogin"))
+  end)
 end)
 
 describe("the logs", function()
