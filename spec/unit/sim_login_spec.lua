@@ -692,10 +692,10 @@ describe("the other hosts of managed identities", function()
   end
 
   for _, case in ipairs {
-    { "app_service", "/msi/token" .. QUERY .. "2019-08-01", "x-identity-header", "string", "access_token client_id "
-      .. "expires_on resource token_type" },
-    { "azure_ml", "/MSI/auth" .. QUERY .. "2017-09-01", "secret", "string", "access_token client_id expires_on resource "
-      .. "token_type" },
+    { "app_service", "/msi/token" .. QUERY .. "2019-08-01", "x-identity-header", "string",
+      "access_token client_id expires_on resource token_type" },
+    { "azure_ml", "/MSI/auth" .. QUERY .. "2017-09-01", "secret", "string",
+      "access_token client_id expires_on resource token_type" },
     { "service_fabric", "/fabric/metadata/identity/oauth2/token" .. QUERY .. "2019-07-01-preview", "secret", "number",
       "access_token expires_on resource token_type" },
   } do
@@ -717,7 +717,8 @@ describe("the other hosts of managed identities", function()
       local secret = secret_of(s, host)
       assert.equal(401, s.ask("GET", target, { [header] = "x" }).status)
       assert.equal(401, s.ask("GET", target, { metadata = "true" }).status)
-      assert.equal(400, s.ask("GET", target:gsub("api%-version=.*", "api-version=2000-01-01"), { [header] = secret }).status)
+      local old = target:gsub("api%-version=.*", "api-version=2000-01-01")
+      assert.equal(400, s.ask("GET", old, { [header] = secret }).status)
       assert.equal(400, s.ask("POST", target, { [header] = secret }).status)
     end)
   end
