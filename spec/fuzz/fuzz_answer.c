@@ -17,8 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct mgc_token_answer a = {0};
     if (mgc_answer_read(&a, (const char *)data, n) == MGC_OK) {
-        must(a.access_token.text != NULL || a.error[0] != '\0');
-        must(a.life_s >= 0 && a.refresh_s >= 0);
+        must(a.access_token.text != NULL || a.error[0] != '\0' || a.text[0] != '\0');
+        must(a.life_s >= 0 && a.refresh_s >= 0 && a.expires_on_s >= 0);
         must(strpbrk(a.text, "\r\n") == NULL && strpbrk(a.error, "\r\n") == NULL);
     } else {
         must(a.access_token.text == NULL && a.refresh_token.text == NULL);

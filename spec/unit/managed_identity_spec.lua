@@ -64,7 +64,9 @@ end)
 describe("graph.auth.managed_identity", function()
   it("takes one id, or none", function()
     assert.is_true(auth.is(graph.auth.managed_identity()))
-    for _, name in ipairs(managed.IDS) do assert.is_true(auth.is(graph.auth.managed_identity { [name] = "x" })) end
+    for _, name in ipairs { "client_id", "object_id", "resource_id" } do
+      assert.is_true(auth.is(graph.auth.managed_identity { [name] = "x" }))
+    end
     assert.equal("msgraph.Credential(managed_identity, ***)", tostring(graph.auth.managed_identity {}))
   end)
 

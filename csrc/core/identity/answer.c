@@ -59,32 +59,34 @@ static bool has_code(json_t *document, json_int_t code)
 }
 
 /* OAuth's words; or those of the hosts of managed identities, which say {"error":{"code","message"}} or
- * {"statusCode","message"}. */
-static void read_refusal(struct mgc_token_answer *out, json_t *document)
+ * {"statusCode","message"}. Whether there is a refusal at all. */
+static bool read_refusal(struct mgc_token_answer *out, json_t *document)
 {
-    json_t *error = json_object_get(document, "error"), *within = error;
-    if (json_is_object(error))
-        error = json_object_get(within, "code");
-    else
-        within = document;
-    json_t *text = json_object_get(document, "error_description");
+    json_t    *error = json_object_get(document, "error");
+    json_t    *text  = json_object_get(document, "error_description");
+    const bool plain = json_is_integer(json_object_get(document, "statusCode"));
+    if (json_is_object(error)) {
+        text  = json_object_get(error, "message");
+        error = json_object_get(error, "code");
+    } else if (plain) {
+        text = json_object_get(document, "message");
+    }
     copy_line(out->error, sizeof out->error, error);
-    copy_line(out->text, sizeof out->text,
-              text != NULL ? text : json_object_get(within, "message"));
+    copy_line(out->text, sizeof out->text, text);
+    return out->error[0] != '\0' || (plain && out->text[0] != '\0');
 }
 
 static mgc_code read_document(struct mgc_token_answer *out, json_t *document)
 {
-    read_refusal(out, document);
-    out->clock_wrong  = has_code(document, CLOCK_WRONG);
-    out->life_s       = seconds(document, "expires_in", LIFE_MAX_S);
-    out->refresh_s    = seconds(document, "refresh_in", LIFE_MAX_S);
-    out->expires_on_s = seconds(document, "expires_on", DATE_MAX_S);
-    mgc_code rc       = take_secret(&out->access_token, document, "access_token");
+    const bool refused = read_refusal(out, document);
+    out->clock_wrong   = has_code(document, CLOCK_WRONG);
+    out->life_s        = seconds(document, "expires_in", LIFE_MAX_S);
+    out->refresh_s     = seconds(document, "refresh_in", LIFE_MAX_S);
+    out->expires_on_s  = seconds(document, "expires_on", DATE_MAX_S);
+    mgc_code rc        = take_secret(&out->access_token, document, "access_token");
     if (rc == MGC_OK)
         rc = take_secret(&out->refresh_token, document, "refresh_token");
-    if (rc == MGC_OK && out->access_token.text == NULL && out->error[0] == '\0' &&
-        out->text[0] == '\0')
+    if (rc == MGC_OK && out->access_token.text == NULL && !refused)
         rc = MGC_EANSWER;
     return rc;
 }

@@ -15,9 +15,9 @@ struct mgc_token_answer {
     int64_t           life_s;        /* expires_in, a number or a string of one; 0 when not said */
     int64_t           refresh_s;     /* refresh_in; 0 when not said */
     int64_t           expires_on_s;  /* expires_on, Unix time; 0 when not said */
-    char              error[64];     /* OAuth's word for a refusal, "" for none */
-    char text[400]; /* error_description's first line; of a managed identity's host, its message */
-    bool clock_wrong; /* AADSTS700024: the assertion's times */
+    char              error[64];   /* OAuth's word for a refusal; "" for none, and App Service's */
+    char              text[400];   /* error_description's first line, or a host's message */
+    bool              clock_wrong; /* AADSTS700024: the assertion's times */
 };
 
 /* MGC_OK for a token and for a refusal; MGC_EANSWER for what is neither; MGC_ENOMEM. */
