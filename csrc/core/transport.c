@@ -348,12 +348,13 @@ mgc_code mgc_transport_submit(struct mgc_transport *t, struct mgc_origin *o,
 }
 
 /* An exchange that only waits: its request is never sent. */
-static mgc_code wait_for_token(struct mgc_transport *t, struct mgc_credential *c,
+static mgc_code wait_for_token(struct mgc_transport *t, struct mgc_credential *c, int64_t wait_ms,
                                struct mgc_exchange **out, struct mgc_error *e)
 {
-    static const struct mgc_request_spec spec = {.method = "GET", .target = "/", .target_len = 1};
-    struct mgc_origin                   *o    = mgc_credential_login(c);
-    struct mgc_request                  *r    = NULL;
+    const struct mgc_request_spec spec = {
+        .method = "GET", .target = "/", .target_len = 1, .deadline_ms = wait_ms};
+    struct mgc_origin  *o = mgc_credential_login(c);
+    struct mgc_request *r = NULL;
     if (o == NULL)
         return mgc_error_set(e, MGC_EREQUEST, "a token that was given can not be renewed");
     mgc_code rc = mgc_request_new(&r, &spec, o, &t->ids, e);
@@ -372,10 +373,11 @@ static mgc_code wait_for_token(struct mgc_transport *t, struct mgc_credential *c
 }
 
 mgc_code mgc_transport_sign_in(struct mgc_transport *t, struct mgc_credential *c, mgc_step step,
-                               uint64_t *id, struct mgc_error *e)
+                               int64_t wait_ms, uint64_t *id, struct mgc_error *e)
 {
-    struct mgc_exchange *x = NULL;
-    mgc_code rc = step == MGC_RENEW ? wait_for_token(t, c, &x, e) : fetch(t, c, step, &x, e);
+    struct mgc_exchange *x  = NULL;
+    mgc_code             rc = step == MGC_RENEW ? wait_for_token(t, c, wait_ms, &x, e)
+                                                : fetch(t, c, step, &x, e);
     if (rc != MGC_OK)
         return rc;
     x->id = *id = ++t->last_id;

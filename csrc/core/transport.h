@@ -37,10 +37,11 @@ mgc_code mgc_transport_submit(struct mgc_transport *t, struct mgc_origin *o,
                               struct mgc_error *e) MGC_NODISCARD;
 
 /* Queues a sign-in, to be taken like a request; its answer shows nothing. MGC_RENEW is done as soon as
- * there is a good token, fetched or not; for other steps see credential.h.
+ * there is a good token, fetched or not, and waits no longer than `wait_ms` (0: MGC_DEADLINE_MS); for
+ * other steps see credential.h.
  * MGC_EREQUEST (nothing to sign in with, or a step comes too early), MGC_ENOMEM: nothing was queued. */
 mgc_code mgc_transport_sign_in(struct mgc_transport *t, struct mgc_credential *c, mgc_step step,
-                               uint64_t *id, struct mgc_error *e) MGC_NODISCARD;
+                               int64_t wait_ms, uint64_t *id, struct mgc_error *e) MGC_NODISCARD;
 
 /* Moves what can be moved, waiting at most `wait_ms`; ends early when a request finishes or a
  * signal arrives. `*finished` is how many can be taken. MGC_EINTERNAL. */

@@ -114,7 +114,7 @@ static int transport_submit(lua_State *L)
     return 1;
 }
 
-/* transport:sign_in(credential, step) -> id | nil, failure */
+/* transport:sign_in(credential, step, seconds or nil) -> id | nil, failure */
 static int transport_sign_in(lua_State *L)
 {
     static const char *const names[] = {"token", "device_code", "device_poll", "code", NULL};
@@ -123,9 +123,12 @@ static int transport_sign_in(lua_State *L)
     struct mgc_credential   *c       = lmg_check_credential(L, 2);
     mgc_step                 step    = steps[luaL_checkoption(L, 3, NULL, names)];
 
+    lua_Number wait = luaL_optnumber(L, 4, 0);
+    luaL_argcheck(L, wait >= 0 && wait <= WAIT_MAX_S, 4, "must be 0 to 3600 seconds");
+
     uint64_t         id = 0;
     struct mgc_error e;
-    if (mgc_transport_sign_in(t, c, step, &id, &e) != MGC_OK)
+    if (mgc_transport_sign_in(t, c, step, (int64_t)ceil((double)wait * 1000), &id, &e) != MGC_OK)
         return lmg_fail(L, &e);
     lua_pushinteger(L, (lua_Integer)id);
     return 1;

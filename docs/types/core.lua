@@ -260,9 +260,10 @@ function Transport:submit(origin, request) end
 --- is done with it (failure.word "authorization_pending", "slow_down" until then), "code" redeems the code of bring().
 ---@param credential msgraph.core.Credential
 ---@param step "token"|"device_code"|"device_poll"|"code"
+---@param seconds? number how long to wait for a "token", default 120
 ---@return integer? id
 ---@return msgraph.core.Failure? nothing to sign in with, or a step that comes too early
-function Transport:sign_in(credential, step) end
+function Transport:sign_in(credential, step, seconds) end
 
 --- Moves everything that can be moved; waits at most `wait` seconds for something to happen
 --- (0: never waits). Returns early when a request finishes or a signal arrives.

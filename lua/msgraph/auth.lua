@@ -76,6 +76,7 @@ local KINDS = {
   auth_code = { grant = "refresh_token", needs = {}, may = { "prompt", "login_hint" }, sign_in = "auth_code" },
   on_behalf_of = { grant = "on_behalf_of", needs = { "assertion" }, proven = true,
     may = { "client_secret", "certificate", "password", "assertion_file" } },
+  azure_cli = { common = { "tenant_id" }, needs = {}, may = {} },
   managed_identity = { grant = "managed_identity", common = {}, needs = {}, may = IDENTITIES, one_of = IDENTITIES },
 }
 
@@ -191,6 +192,22 @@ function M.managed_identity(opts)
   return credential
 end
 
+--- The user who signed in to the Azure CLI on this machine, `az login`.
+---@param opts? { tenant_id?: string } default: az's own, or connect's
+---@return msgraph.Credential
+function M.azure_cli(opts)
+  local credential, problem = M.make("azure_cli", opts or {})
+  if not credential then error("auth.azure_cli: " .. problem, 2) end
+  return credential
+end
+
+--- What is there: the environment, a managed identity, the sign-in stored by `msgraph login`, the Azure CLI. This is
+--- what a client signs in with that is told nothing; docs/auth.md says more.
+---@return msgraph.Credential
+function M.default()
+  return make("default", {})
+end
+
 --- A function of yours that returns a token and the seconds it is good for (nil: until it is refused), or nil and a
 --- reason. It is called when a token is needed, by one task at a time, and may itself wait. `claims`: JSON of what the
 --- server wants of the next token (a claims challenge), to be sent to the authority with the request for it.
@@ -293,12 +310,47 @@ local function shared(held, key, make_it)
   return opened, err
 end
 
+local function resource_of(identity)
+  return (identity.scope:gsub("/%.default$", ""))
+end
+
 -- What the core is told of the host we run on; `identity` says only for which Graph.
 local function host_settings(held, identity)
   local managed = require "msgraph.auth.managed"
   local settings = managed.settings(held, identity.scope, managed.find())
   if settings.secret then errors.hide(held, settings.secret) end
   return settings
+end
+
+-- How the kinds are opened that are more, or less, than a grant of the core's.
+local OPENERS = {}
+
+function OPENERS.token(held)
+  return open(held, { token = held.token }, {})
+end
+
+function OPENERS.callback(held)
+  return require("msgraph.auth.callback").open(held.callback)
+end
+
+function OPENERS.managed_identity(held, identity)
+  return open(held, host_settings(held, identity), KINDS.managed_identity)
+end
+
+function OPENERS.azure_cli(held, identity)
+  return require("msgraph.auth.azure_cli").open(resource_of(identity), held.tenant_id or identity.tenant_id)
+end
+
+function OPENERS.default(_, identity)
+  return require("msgraph.auth.chain").open(require("msgraph.auth.sources").list(identity))
+end
+
+local function open_grant(kind, held, identity)
+  local spec = KINDS[kind]
+  local settings = merged(held, identity, spec)
+  local err = lacking(kind, settings)
+  if err then return nil, err end
+  return shared(held, key_of(settings), function() return open(held, settings, spec) end)
 end
 
 --- What a client needs of a credential.
@@ -308,21 +360,11 @@ end
 ---@return msgraph.Opened?
 ---@return msgraph.Error? code "bad_option": tenant or client are said nowhere, or an option can not be used
 function M.open(credential, identity)
-  local held = secrets[credential]
-  if held.callback then
-    return shared(held, "", function() return require("msgraph.auth.callback").open(held.callback) end)
-  end
-  if held.token then return shared(held, "", function() return open(held, { token = held.token }, {}) end) end
-  local spec = KINDS[credential.kind]
-  local settings, err
-  if credential.kind == "managed_identity" then
-    settings = host_settings(held, identity)
-  else
-    settings = merged(held, identity, spec)
-    err = lacking(credential.kind, settings)
-  end
-  if err then return nil, err end
-  return shared(held, key_of(settings), function() return open(held, settings, spec) end)
+  local kind, held = credential.kind, secrets[credential]
+  local opener = OPENERS[kind]
+  if not opener then return open_grant(kind, held, identity) end
+  local key = (kind == "token" or kind == "callback") and "" or key_of(identity)
+  return shared(held, key, function() return opener(held, identity) end)
 end
 
 return M

@@ -19,6 +19,7 @@ local M = {}
 ---@field endpoint string "https://graph.microsoft.com"
 ---@field package origin msgraph.core.Origin
 ---@field package login? string the sign-in host, where it is another than the endpoint's
+---@field package signs_in? msgraph.core.Credential one that can get a token by itself
 ---@field package guard? msgraph.auth.Guard of a credential that takes more than the core
 local Client = { __name = "msgraph.Client" }
 Client.__index = Client
@@ -244,6 +245,18 @@ function Client:request(full)
   return response.whole(raw, body)
 end
 
+--- Signs in now instead of with the first request: a user is asked before work begins, and what is wrong is said once.
+--- Nothing happens when there is a good token.
+---@return true? ok
+---@return msgraph.Error?
+function Client:sign_in()
+  if self.closed then return nil, errors.from_failure(CLOSED) end
+  local failure = self.guard and self.guard.ready(self.origin)
+  if not failure and self.signs_in then failure = select(2, loop.sign_in(self.signs_in, "token")) end
+  if failure then return nil, errors.from_failure(failure, nil, self.login) end
+  return true
+end
+
 Client.read = response.read ---@package
 Client.remove_all_devices = devices.remove_all_devices
 
@@ -282,6 +295,7 @@ function M.connect(opts)
   local login = opened.login ~= settings.endpoint:match("^%a+://([^/:]+)") and opened.login or nil
   local client = setmetatable({
     origin = origin, endpoint = settings.endpoint, login = login, guard = opened.guard,
+    signs_in = opened.login and opened.core,
   }, Client)
   local ok
   ok, failure = loop.open(client)

@@ -146,11 +146,16 @@ local function make(source, value)
   return nil, environment_error(source[2][option] or source[3][option], (problem:gsub("^option '[%w_]+' ", "it ")))
 end
 
-local function find_credential(opts, getenv)
-  if opts.auth then return opts.auth end
+--- The credential that the environment has: a token, a secret, a certificate, a federated token's file.
+---@package
+---@param known { tenant_id?: string, client_id?: string } what is said elsewhere
+---@param getenv fun(name: string): string?
+---@return msgraph.Credential?
+---@return msgraph.Error? code "no_token": there is none; "bad_environment": one that can not be used
+function M.from_environment(known, getenv)
   local function value(name)
-    if name == "AZURE_TENANT_ID" and opts.tenant_id then return opts.tenant_id end
-    if name == "AZURE_CLIENT_ID" and opts.client_id then return opts.client_id end
+    if name == "AZURE_TENANT_ID" and known.tenant_id then return known.tenant_id end
+    if name == "AZURE_CLIENT_ID" and known.client_id then return known.client_id end
     return read_env(getenv, name)
   end
   local token = value "MSGRAPH_ACCESS_TOKEN"
@@ -163,6 +168,14 @@ local function find_credential(opts, getenv)
     if #lacks(source, value) == 0 then return make(source, value) end
   end
   return nil, no_credential(value)
+end
+
+-- With nothing in the environment the other sources are looked at, when the first request needs a token.
+local function find_credential(opts, getenv)
+  if opts.auth then return opts.auth end
+  local credential, err = M.from_environment(opts, getenv)
+  if err and err.code == "no_token" then return auth.default() end
+  return credential, err
 end
 
 -- An endpoint that is a cloud's own says which cloud it is.

@@ -353,14 +353,15 @@ end
 --- Takes a step of a sign-in (see docs/types/core.lua) and waits for it.
 ---@param credential msgraph.core.Credential
 ---@param step "token"|"device_code"|"device_poll"|"code"
+---@param seconds? number how long to wait for a "token"
 ---@return table? done
 ---@return msgraph.core.Failure?
-function M.sign_in(credential, step)
+function M.sign_in(credential, step, seconds)
   check_cancelled()
   local ok, failure = need_transport()
   if not ok then return nil, failure end
   local id
-  id, failure = transport:sign_in(credential, step)
+  id, failure = transport:sign_in(credential, step, seconds)
   if not id then return nil, failure end
   return M.await(id, credential)
 end

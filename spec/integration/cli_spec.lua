@@ -88,10 +88,14 @@ describe("msgraph", function()
   end
 
   it("ends with 30 where there is no token, and says where it belongs", function()
-    local ran = msgraph(nil, "remove-all-devices", "--yes", ADA)
+    local nobody = { AZURE_POD_IDENTITY_AUTHORITY_HOST = "http://127.0.0.1:9" } -- no managed identity there
+    local ran = msgraph(nobody, "remove-all-devices", "--yes", ADA)
     assert.equal(30, ran.code)
     assert.equal("", ran.out)
-    assert.matches("set MSGRAPH_ACCESS_TOKEN", ran.err)
+    assert.matches("environment: none of its variables is set", ran.err, 1, true)
+    assert.matches("managed identity: ", ran.err, 1, true)
+    assert.matches("Azure CLI: .*not installed", ran.err)
+    assert.matches("or MSGRAPH_ACCESS_TOKEN", ran.err)
   end)
 end)
 

@@ -49,10 +49,16 @@ describe("the endpoint", function()
 end)
 
 describe("the token", function()
-  it("missing gives an error that says what to set", function()
+  it("missing leaves it to the other sources", function()
     for _, getenv in ipairs { env {}, env { MSGRAPH_ACCESS_TOKEN = "" } } do
-      local settings, err = config.resolve({}, getenv)
-      assert.is_nil(settings)
+      assert.equal("default", config.resolve({}, getenv).auth.kind)
+    end
+  end)
+
+  it("missing in the environment gives an error that says what to set", function()
+    for _, getenv in ipairs { env {}, env { MSGRAPH_ACCESS_TOKEN = "" } } do
+      local credential, err = config.from_environment({}, getenv)
+      assert.is_nil(credential)
       assert.equal("auth", err.kind)
       assert.equal("no_token", err.code)
       assert.matches("MSGRAPH_ACCESS_TOKEN", err.hint)
@@ -167,14 +173,14 @@ describe("what the environment signs in with", function()
   end)
 
   it("is nothing when only half is there: the message names what each way lacks", function()
-    local _, err = config.resolve({}, env { AZURE_TENANT_ID = "contoso.com", AZURE_CLIENT_SECRET = "s3cret" })
+    local _, err = config.from_environment({}, env { AZURE_TENANT_ID = "contoso.com", AZURE_CLIENT_SECRET = "s3cret" })
     assert.equal("no_token", err.code)
     assert.matches("token lacks MSGRAPH_ACCESS_TOKEN", err.message, 1, true)
     assert.matches("client_secret lacks AZURE_CLIENT_ID;", err.message, 1, true)
     assert.matches("certificate lacks AZURE_CLIENT_ID, AZURE_CLIENT_CERTIFICATE_PATH;", err.message, 1, true)
     assert.matches("workload_identity lacks AZURE_CLIENT_ID, AZURE_FEDERATED_TOKEN_FILE)", err.message, 1, true)
     assert.is_nil(tostring(err):find("s3cret", 1, true))
-    _, err = config.resolve({}, env(WHO))
+    _, err = config.from_environment({}, env(WHO))
     assert.matches("client_secret lacks AZURE_CLIENT_SECRET;", err.message, 1, true)
   end)
 

@@ -39,13 +39,12 @@ function M.open(resource, tenant_id)
   local command = { "az", "account", "get-access-token", "--output", "json", "--resource", resource }
   if tenant_id then table.move({ "--tenant", tenant_id }, 1, 2, #command + 1, command) end
   return given.open(function(credential)
-    local child <close>, failure = core.child(command)
+    local child <close> = core.child(command)
     if not child then return failed("az, the Azure CLI, is not installed", "azure_cli_missing") end
-    failure = wait_for(child)
+    local failure = wait_for(child)
     if failure then return failure end
-    local seconds
-    seconds, failure = credential:give_printed(child)
-    return failure, seconds
+    local seconds, problem = credential:give_printed(child)
+    return problem, seconds
   end)
 end
 

@@ -15,14 +15,16 @@ local LOOK_AGAIN <const> = 60 -- seconds until all sources are looked at once mo
 
 ---@class msgraph.auth.Source
 ---@field name string
----@field open fun(): msgraph.Opened?, string?  what to try, or why there is nothing
+---@field open fun(): msgraph.Opened?, string?, msgraph.core.Failure?  what to try; or why there is nothing; or what is
+---  wrong with what is there
+---@field wait? number seconds until a source that gives no token is taken for absent
 ---@field is_absent? fun(failure: msgraph.core.Failure): boolean  whether trying showed that there is nothing
 
 -- Gets a token.
-local function try(opened)
+local function try(opened, wait)
   if opened.guard then return (opened.guard.ready()) end
-  if opened.given then return nil end -- there is nothing to get
-  return select(2, loop.sign_in(opened.core, "token"))
+  if not opened.login then return nil end -- a token that was given: there is nothing to get
+  return select(2, loop.sign_in(opened.core, "token", wait))
 end
 
 local function nothing(tried)
@@ -34,8 +36,8 @@ end
 local function pick(sources)
   local tried = {}
   for _, source in ipairs(sources) do
-    local opened, reason = source.open()
-    local failure = opened and try(opened)
+    local opened, reason, failure = source.open()
+    if opened then failure = try(opened, source.wait) end
     if opened and not failure then return opened end
     if failure and not (source.is_absent and source.is_absent(failure)) then return nil, failure end
     tried[#tried + 1] = source.name .. ": " .. (failure and errors.from_failure(failure).message or reason)

@@ -36,18 +36,22 @@ function M.words(args)
   return words
 end
 
---- Connects; nothing is sent yet.
+local function no_token(err)
+  return ("%s\n`msgraph login` signs you in; a service sets AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET,"
+    .. " or MSGRAPH_ACCESS_TOKEN (no option takes them, as `ps` would show it)"):format(err.message)
+end
+
+--- Connects and signs in: what is wrong with that is said once, before any work begins.
 ---@return msgraph.Client?
 ---@return string? outcome
 ---@return string? message
 function M.open(args)
   local client, err = graph.connect { endpoint = args.endpoint, ca_file = args.ca_file, cloud = args.cloud }
-  if client then return client end
-  if err.code == "no_token" then
-    return nil, "auth", "there is no access token: set MSGRAPH_ACCESS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and"
-      .. " AZURE_CLIENT_SECRET (no option takes them, as `ps` would show it)"
-  end
-  return nil, errors.outcome(err), errors.text(err)
+  local ok = client
+  if client then ok, err = client:sign_in() end
+  if ok then return client end
+  if client then client:close() end
+  return nil, errors.outcome(err), err.code == "no_token" and no_token(err) or errors.text(err)
 end
 
 return M
