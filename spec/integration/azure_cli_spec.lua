@@ -44,7 +44,7 @@ local function run(auth)
   helper.write_file(script, SCRIPT:format(auth or "graph.auth.azure_cli {}"))
   local env = { PATH = folder .. ":" .. os.getenv "PATH", MSGRAPH_ENDPOINT = tenant.endpoint,
     MSGRAPH_CA_FILE = tenant.ca_file, AZURE_POD_IDENTITY_AUTHORITY_HOST = "http://127.0.0.1:9" }
-  return program.run(env, "lua5.4", script)
+  return program.run({ "lua5.4", script }, env)
 end
 
 describe("the Azure CLI", function()
@@ -80,6 +80,6 @@ describe("the Azure CLI", function()
 
   it("is the last source of a client that is told nothing", function()
     az(token_json(('"expires_on": %d'):format(os.time() + 3600)))
-    assert.equal(("%s\n%s\n"):format(ADA, ADA), run "nil")
+    assert.equal(("%s\n%s\n"):format(ADA, ADA), run("nil").out)
   end)
 end)

@@ -5,7 +5,8 @@ local helper = require "spec.support.helper"
 local M = {}
 
 -- Nothing of whoever runs the specs may show through.
-local CLEAN = { "MSGRAPH_ACCESS_TOKEN", "MSGRAPH_ENDPOINT", "MSGRAPH_CA_FILE", "MSGRAPH_CLOUD", "NO_COLOR",
+local CLEAN = { "MSGRAPH_ACCESS_TOKEN", "MSGRAPH_ENDPOINT", "MSGRAPH_CA_FILE", "MSGRAPH_CLOUD", "NO_COLOR", "AZURE_TENANT_ID", "AZURE_CLIENT_ID",
+  "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE",
   "CLICOLOR_FORCE" }
 
 local count = 0
