@@ -63,10 +63,11 @@ static int64_t decimal_ms(const char *s, size_t n, double unit_ms)
     return ms < MGC_RETRY_AFTER_MAX_MS ? (int64_t)ms : MGC_RETRY_AFTER_MAX_MS;
 }
 
+/* libcurl reads more than the forms of RFC 9110 5.6.7, but each of those has a time of day. */
 static bool header_date(const char *s, size_t n, time_t *at)
 {
     char text[64];
-    if (n >= sizeof text)
+    if (n >= sizeof text || memchr(s, ':', n) == NULL)
         return false;
     memcpy(text, s, n);
     text[n] = '\0';
