@@ -2,7 +2,10 @@
 #include "core/exchange.h"
 
 #include "core/base/clock.h"
+#include "core/base/headers.h"
 #include "core/base/mem.h"
+
+#include <string.h>
 
 mgc_code mgc_exchange_new(struct mgc_exchange **out, struct mgc_request *r, struct mgc_origin *o,
                           int64_t now_ms)
@@ -41,6 +44,26 @@ void mgc_exchange_again(struct mgc_exchange *x, struct mgc_request *r)
     }
     mgc_attempt_init(&x->attempt, x->request, x->origin);
     x->attempt.body.secret = x->fetch_for != NULL;
+}
+
+static void remember(struct mgc_exchange *x)
+{
+    struct mgc_past now = mgc_exchange_attempt(x, x->n_past);
+    if (x->n_past == MGC_PAST_MAX)
+        memmove(x->past, x->past + 1, sizeof x->past[0] * (size_t)--x->n_past);
+    x->past[x->n_past++] = now;
+}
+
+void mgc_exchange_retry(struct mgc_exchange *x, int64_t wait_ms)
+{
+    struct mgc_outcome o        = mgc_exchange_outcome(x, 0);
+    const mgc_retry_class class = mgc_retry_classify(&o);
+    if (class == MGC_TRANSIENT || class == MGC_TRANSPORT)
+        x->reached = mgc_exchange_phase(x);
+    remember(x);
+    mgc_exchange_again(x, NULL);
+    x->wait_ms = wait_ms;
+    x->waited_ms += wait_ms;
 }
 
 void mgc_exchange_enter(struct mgc_exchange *x, mgc_state state, int64_t now_ms)
@@ -88,18 +111,48 @@ mgc_code mgc_exchange_overdue(const struct mgc_exchange *x, int64_t now_ms)
     return limit(x, &code) <= now_ms ? code : MGC_OK;
 }
 
-static bool is_certain(const struct mgc_exchange *x)
+/* ---- what became of it --------------------------------------------------------------------------- */
+
+struct mgc_outcome mgc_exchange_outcome(const struct mgc_exchange *x, int64_t now_unix)
 {
-    const struct mgc_attempt *a       = &x->attempt;
-    const bool                refused = a->status >= 400 && a->status < 500;
-    return x->request->idempotent || a->phase == MGC_NOT_SENT || refused ||
-           a->error.code == MGC_ETOO_LARGE ||
-           a->error.code == MGC_ECANCELLED; /* whoever cancelled knows; `phase` tells the rest */
+    const struct mgc_attempt *a = &x->attempt;
+    return (struct mgc_outcome){
+        .code       = a->error.code,
+        .phase      = a->phase,
+        .status     = a->status,
+        .hint_ms    = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, now_unix),
+        .idempotent = x->request->idempotent};
+}
+
+bool mgc_exchange_is_ambiguous(const struct mgc_exchange *x)
+{
+    struct mgc_outcome o = mgc_exchange_outcome(x, 0); /* whether there is a hint, not which */
+    return mgc_retry_is_ambiguous(&o);
 }
 
 const char *mgc_exchange_kind(const struct mgc_exchange *x)
 {
-    if (x->attempt.error.code != MGC_OK && !is_certain(x))
-        return "ambiguous";
-    return mgc_code_kind(x->attempt.error.code);
+    const mgc_code code = x->attempt.error.code;
+    return code != MGC_OK && mgc_exchange_is_ambiguous(x) ? "ambiguous" : mgc_code_kind(code);
+}
+
+mgc_phase mgc_exchange_phase(const struct mgc_exchange *x)
+{
+    return x->reached > x->attempt.phase ? x->reached : x->attempt.phase;
+}
+
+int mgc_exchange_attempts(const struct mgc_exchange *x)
+{
+    return x->n_past + 1;
+}
+
+struct mgc_past mgc_exchange_attempt(const struct mgc_exchange *x, int i)
+{
+    if (i < x->n_past)
+        return x->past[i];
+    const struct mgc_attempt *a = &x->attempt;
+    return (struct mgc_past){.code      = (uint8_t)a->error.code,
+                             .phase     = (uint8_t)a->phase,
+                             .status    = (int16_t)a->status,
+                             .waited_ms = (int32_t)x->wait_ms};
 }

@@ -6,9 +6,9 @@
  *
  * ADMITTING waits for room on the wire: the place of the throttle gate. TOKEN waits for the
  * credential's token. ATTEMPT is on the network. When it ends, judge() in transport.c decides what
- * follows: the place of the retry policy; today only a refused token is worth a second attempt, and
- * token requests are DELAYED before theirs. From everywhere there is a way to DONE (cancelled, out of
- * time). The state changes in mgc_exchange_enter() alone.
+ * follows: a refused token is replaced, and policy/retry.h says whether the request is DELAYED and sent
+ * again. From everywhere there is a way to DONE (cancelled, out of time). The state changes in
+ * mgc_exchange_enter() alone.
  *
  * A token request is an exchange too, one that the transport makes for a credential, by itself or because a
  * sign-in was asked for. One that only waits for a token is never sent.
@@ -22,6 +22,7 @@
 #include "core/base/error.h"
 #include "core/identity/credential.h"
 #include "core/origin.h"
+#include "core/policy/retry.h"
 #include "core/wire/request.h"
 #include "core/wire/wire.h"
 
@@ -33,6 +34,16 @@ typedef enum mgc_state { MGC_ADMITTING, MGC_TOKEN, MGC_ATTEMPT, MGC_DELAYED, MGC
 
 enum { MGC_TRY_MS = 100 * 1000 }; /* longest single attempt, design/client.md 7 */
 
+enum { MGC_PAST_MAX = 7 }; /* attempts remembered beside the last */
+
+/* An attempt that was not the last, kept small: thousands wait at a time. */
+struct mgc_past {
+    uint8_t code;      /* mgc_code */
+    uint8_t phase;     /* mgc_phase */
+    int16_t status;    /* 0: none */
+    int32_t waited_ms; /* before it */
+};
+
 struct mgc_exchange {
     uint64_t            id;
     mgc_state           state;
@@ -42,6 +53,15 @@ struct mgc_exchange {
     int64_t             deadline_ms, started_ms;
     int64_t             not_before_ms; /* of DELAYED */
     bool                reauthorised;  /* a refused token was replaced once */
+
+    struct mgc_retries retries;
+    struct mgc_past    past[MGC_PAST_MAX]; /* oldest first; more than these are forgotten */
+    int                n_past;
+    mgc_phase          reached;   /* by an attempt that may have been acted on, before this one */
+    int64_t            waited_ms; /* in all, before attempts */
+    int64_t            wait_ms;   /* before this attempt */
+    mgc_verdict        verdict;   /* on the last attempt */
+    int64_t            late_ms;   /* the wait that was too long, of MGC_TOO_LATE */
 
     struct mgc_credential *credential; /* a reference: whose token it needs; NULL: none */
     struct mgc_credential *fetch_for;  /* a reference, in a token request; else NULL */
@@ -63,14 +83,30 @@ void mgc_exchange_enter(struct mgc_exchange *x, mgc_state state, int64_t now_ms)
 /* Makes it ready for another attempt, with another request if one is given (it is taken). */
 void mgc_exchange_again(struct mgc_exchange *x, struct mgc_request *r);
 
+/* The same after an attempt of it that is worth remembering, with a wait before the next. */
+void mgc_exchange_retry(struct mgc_exchange *x, int64_t wait_ms);
+
+/* What the policy has to know of the attempt that ended. `now_unix` as for mgc_retry_after_ms(). */
+struct mgc_outcome mgc_exchange_outcome(const struct mgc_exchange *x, int64_t now_unix);
+
 /* When something must be done about it if nothing happens before. */
 int64_t mgc_exchange_due_ms(const struct mgc_exchange *x);
 
 /* Which time limit has passed: MGC_OK when none has. */
 mgc_code mgc_exchange_overdue(const struct mgc_exchange *x, int64_t now_ms);
 
-/* The word an author branches on: the code's own kind, or "ambiguous" where a request that may
- * not be sent twice could have been acted on without us knowing (design/client.md 1). */
+/* The word an author branches on: the code's own kind, or "ambiguous". */
 const char *mgc_exchange_kind(const struct mgc_exchange *x);
+
+/* Whether a request that may not be sent twice could have been acted on without us knowing, be there an
+ * answer or not (design/client.md 1). */
+bool mgc_exchange_is_ambiguous(const struct mgc_exchange *x);
+
+/* How far it came, in this attempt or in one before that the server did not refuse. */
+mgc_phase mgc_exchange_phase(const struct mgc_exchange *x);
+
+/* The attempts made, as far as they are remembered: `i` from 0 to mgc_exchange_attempts() - 1. */
+int             mgc_exchange_attempts(const struct mgc_exchange *x);
+struct mgc_past mgc_exchange_attempt(const struct mgc_exchange *x, int i);
 
 #endif

@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/base/url.h"
 #include "core/identity/credential.h"
+#include "core/policy/retry.h"
 #include "core/wire/wire.h"
 
 #include <ctype.h>
@@ -101,6 +102,7 @@ mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options
     o->first_byte_ms = or_default(options->first_byte_ms, FIRST_BYTE_MS);
     o->stall_ms      = or_default(options->stall_ms, STALL_MS);
     o->max_body      = options->max_body > 0 ? options->max_body : MAX_BODY;
+    o->retry_budget  = MGC_RETRY_BUDGET;
 
     mgc_code rc = set_base(o, options, e);
     if (rc == MGC_OK)

@@ -53,6 +53,7 @@ struct mgc_origin {
     struct mgc_credential *credential; /* or NULL */
     bool                   metadata, pinned;
     unsigned char          thumbprint[MGC_THUMBPRINT]; /* when pinned */
+    int                    retry_budget;               /* policy/retry.h */
 };
 
 /* MGC_EOPTION, with the option's name in `e`, or MGC_ENOMEM. */

@@ -10,6 +10,7 @@
 #include "core/wire/wire.h"
 
 #include <stddef.h>
+#include <time.h>
 
 struct mgc_transport {
     struct mgc_wire     *wire;
@@ -235,18 +236,47 @@ static bool reauthorise(struct mgc_transport *t, struct mgc_exchange *x)
         !mgc_credential_refused(x->credential, a->token, NULL))
         return false;
     x->reauthorised = true;
-    mgc_exchange_again(x, NULL);
+    mgc_exchange_retry(x, 0);
     move(t, x, MGC_ADMITTING);
+    return true;
+}
+
+static bool has_succeeded(const struct mgc_attempt *a)
+{
+    return a->error.code == MGC_OK && a->status < 400;
+}
+
+/* Delays it for another attempt if the policy says so. */
+static bool retry(struct mgc_transport *t, struct mgc_exchange *x)
+{
+    const int64_t       now_ms = mgc_now_ms() + 1; /* rounded up: no wait shall be too short */
+    struct mgc_outcome  o      = mgc_exchange_outcome(x, time(NULL));
+    struct mgc_decision d      = mgc_retry_decide(&x->retries, &x->origin->retry_budget, &o,
+                                                  x->deadline_ms - now_ms, mgc_uuid_fraction(&t->ids));
+    x->verdict                 = d.verdict;
+    x->late_ms                 = d.wait_ms;
+    if (d.verdict != MGC_AGAIN)
+        return false;
+    mgc_exchange_retry(x, d.wait_ms);
+    x->attempt.fresh = d.fresh;
+    x->not_before_ms = now_ms + d.wait_ms;
+    t->check_ms      = mgc_earlier(t->check_ms, x->not_before_ms);
+    move(t, x, MGC_DELAYED);
     return true;
 }
 
 /* An attempt has ended: is there another? */
 static void judge(struct mgc_transport *t, struct mgc_exchange *x)
 {
-    if (x->fetch_for != NULL)
+    if (x->fetch_for != NULL) {
         judge_fetch(t, x);
-    else if (!reauthorise(t, x))
-        move(t, x, MGC_DONE);
+        return;
+    }
+    if (has_succeeded(&x->attempt))
+        mgc_retry_succeed(&x->retries, &x->origin->retry_budget);
+    else if (reauthorise(t, x) || (!x->request->once && retry(t, x)))
+        return;
+    move(t, x, MGC_DONE);
 }
 
 /* Ends an exchange before its time. */
@@ -272,18 +302,6 @@ static void settle(struct mgc_transport *t)
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
-static void end_delays(struct mgc_transport *t, int64_t now_ms)
-{
-    struct mgc_exchange *next;
-    for (struct mgc_exchange *x = TAILQ_FIRST(&t->delayed); x != NULL; x = next) {
-        next = TAILQ_NEXT(x, link);
-        if (x->not_before_ms <= now_ms)
-            move(t, x, MGC_ADMITTING);
-        else
-            t->check_ms = mgc_earlier(t->check_ms, x->not_before_ms);
-    }
-}
-
 static int64_t shortest_limit(const struct mgc_exchange *x)
 {
     int64_t ms = mgc_earlier(x->origin->first_byte_ms, x->origin->stall_ms);
@@ -295,6 +313,18 @@ static int64_t shortest_limit(const struct mgc_exchange *x)
 static int64_t look_again_ms(const struct mgc_exchange *x, int64_t now_ms)
 {
     return mgc_earlier(mgc_exchange_due_ms(x), now_ms + shortest_limit(x));
+}
+
+static void end_delays(struct mgc_transport *t, int64_t now_ms)
+{
+    struct mgc_exchange *next;
+    for (struct mgc_exchange *x = TAILQ_FIRST(&t->delayed); x != NULL; x = next) {
+        next = TAILQ_NEXT(x, link);
+        if (x->not_before_ms <= now_ms)
+            move(t, x, MGC_ADMITTING);
+        t->check_ms = mgc_earlier(t->check_ms, x->state == MGC_DELAYED ? x->not_before_ms
+                                                                       : look_again_ms(x, now_ms));
+    }
 }
 
 static void end_overdue(struct mgc_transport *t, struct mgc_exchanges *list, int64_t now_ms)

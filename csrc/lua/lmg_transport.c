@@ -52,7 +52,7 @@ int lmg_transport(lua_State *L)
 
 struct args {
     struct mgc_request_spec spec;
-    int                     idempotent;
+    int                     idempotent, retry;
 };
 
 static const struct lmg_field fields[] = {
@@ -62,6 +62,7 @@ static const struct lmg_field fields[] = {
     {"body", LMG_TEXT, false, offsetof(struct args, spec.body),
      offsetof(struct args, spec.body_len)},
     {"idempotent", LMG_BOOLEAN, false, offsetof(struct args, idempotent), 0},
+    {"retry", LMG_BOOLEAN, false, offsetof(struct args, retry), 0},
     {"deadline", LMG_SECONDS, false, offsetof(struct args, spec.deadline_ms), 0},
     {"max_body", LMG_BYTES, false, offsetof(struct args, spec.max_body), 0},
 };
@@ -105,6 +106,7 @@ static int transport_submit(lua_State *L)
     read_headers(L, 3, &a.spec);
     if (a.idempotent >= 0)
         a.spec.repeat = a.idempotent ? MGC_IDEMPOTENT : MGC_NOT_IDEMPOTENT;
+    a.spec.once = a.retry == 0;
 
     uint64_t         id = 0;
     struct mgc_error e;
@@ -168,6 +170,54 @@ static void set_ids(lua_State *L, const struct mgc_exchange *x)
         set_text(L, "request_id", id, n);
 }
 
+static void set_seconds(lua_State *L, const char *name, int64_t ms)
+{
+    lua_pushnumber(L, (lua_Number)ms / 1000);
+    lua_setfield(L, -2, name);
+}
+
+static void set_true(lua_State *L, const char *name)
+{
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, name);
+}
+
+static void push_attempt(lua_State *L, struct mgc_past p)
+{
+    lua_createtable(L, 0, 3);
+    if (p.status != 0) {
+        lua_pushinteger(L, p.status);
+        lua_setfield(L, -2, "status");
+    }
+    if (p.code != MGC_OK) {
+        lua_pushstring(L, mgc_code_name((mgc_code)p.code));
+        lua_setfield(L, -2, "code");
+    }
+    lua_pushstring(L, mgc_phase_name((mgc_phase)p.phase));
+    lua_setfield(L, -2, "phase");
+    if (p.waited_ms > 0)
+        set_seconds(L, "waited", p.waited_ms);
+}
+
+/* What is to be said of retries: nothing in most cases. */
+static void set_retries(lua_State *L, const struct mgc_exchange *x)
+{
+    const int n = mgc_exchange_attempts(x);
+    if (x->verdict == MGC_NO_BUDGET)
+        set_true(L, "retry_budget");
+    if (x->verdict == MGC_TOO_LATE)
+        set_seconds(L, "retry_in", x->late_ms);
+    if (n == 1)
+        return;
+    set_seconds(L, "waited", x->waited_ms);
+    lua_createtable(L, n, 0);
+    for (int i = 0; i < n; i++) {
+        push_attempt(L, mgc_exchange_attempt(x, i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "attempts");
+}
+
 static void push_response(lua_State *L, const struct mgc_exchange *x)
 {
     const struct mgc_attempt *a = &x->attempt;
@@ -178,10 +228,11 @@ static void push_response(lua_State *L, const struct mgc_exchange *x)
     set_text(L, "body", mgc_buf_text(&a->body), a->body.len);
     set_ids(L, x);
     int64_t wait = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, time(NULL));
-    if (wait >= 0) {
-        lua_pushnumber(L, (lua_Number)wait / 1000);
-        lua_setfield(L, -2, "retry_after");
-    }
+    if (wait >= 0)
+        set_seconds(L, "retry_after", wait);
+    set_retries(L, x);
+    if (a->status >= 400 && mgc_exchange_is_ambiguous(x))
+        set_true(L, "ambiguous");
     lua_pushstring(L, a->http2 ? "2" : "1.1");
     lua_setfield(L, -2, "http_version");
 }
@@ -189,8 +240,9 @@ static void push_response(lua_State *L, const struct mgc_exchange *x)
 static void push_failure(lua_State *L, const struct mgc_exchange *x)
 {
     const struct mgc_attempt *a = &x->attempt;
-    lmg_push_failure(L, &a->error, mgc_exchange_kind(x), a->phase);
+    lmg_push_failure(L, &a->error, mgc_exchange_kind(x), mgc_exchange_phase(x));
     set_ids(L, x);
+    set_retries(L, x);
     if (a->status != 0) {
         lua_pushinteger(L, a->status);
         lua_setfield(L, -2, "status");

@@ -208,6 +208,7 @@ function Origin:close() end
 ---                                  Transfer-Encoding, Connection, Expect are refused. A client-request-id given here is used.
 ---@field body? string               sent as it is; nil: no body, Content-Length: 0 where the method wants one
 ---@field idempotent? boolean        default: true for GET HEAD PUT DELETE PATCH OPTIONS
+---@field retry? boolean             false: what fails is not sent again, not even what was throttled; default true
 ---@field deadline? number           seconds for the whole operation, default 120
 ---@field max_body? integer          bytes, default the origin's
 
@@ -219,6 +220,17 @@ function Origin:close() end
 ---@field request_id? string         the server's id
 ---@field retry_after? number        seconds, from Retry-After, retry-after-ms or x-ms-retry-after-ms
 ---@field http_version "1.1"|"2"
+---@field ambiguous? true            it may have been acted on although this is no success, and may not be sent twice
+---@field attempts? msgraph.core.Attempt[]  when it was sent more than once: each time, the last eight
+---@field waited? number             seconds waited between them, in all
+---@field retry_in? number           seconds: a retry's wait that would have passed the deadline
+---@field retry_budget? true         a retry was due, but too many others have failed lately
+
+---@class msgraph.core.Attempt       one time a request was sent
+---@field status? integer            when an answer began
+---@field code? string               when it failed
+---@field phase "not_sent"|"sent"|"answered"
+---@field waited? number             seconds waited before it
 
 ---@class msgraph.core.Failure
 ---@field code string                one of docs/errors.md's transport codes: "dns", "connect", "tls_untrusted",
@@ -228,10 +240,15 @@ function Origin:close() end
 ---@field word? string               the peer's own word: OAuth's `error` of a refused token
 ---@field kind string                "auth" "network" "timeout" "cancelled" "ambiguous" "protocol" "invalid"
 ---@field message string             one sentence, without secrets
----@field phase "not_sent"|"sent"|"answered"  how far the request came: nothing of it left | perhaps all of it | an answer began
+---@field phase "not_sent"|"sent"|"answered"  how far the request came: nothing of it left | perhaps all of it | an answer
+---                                  began; of several attempts that were not refused, the furthest
 ---@field client_request_id? string
 ---@field request_id? string         when an answer began
 ---@field status? integer            when an answer began
+---@field attempts? msgraph.core.Attempt[]  as of Response, like the next three
+---@field waited? number
+---@field retry_in? number
+---@field retry_budget? true
 
 --- Reads one header of a raw block, ignoring case. The last one wins.
 ---@param block string

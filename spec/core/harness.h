@@ -27,10 +27,11 @@ static inline mgc_code new_origin(struct mgc_origin **out, const struct mgc_orig
     return rc;
 }
 
+/* Sent once, unless a test takes that out again. */
 static inline struct mgc_request_spec request(const char *method, const char *target)
 {
     return (struct mgc_request_spec){
-        .method = method, .target = target, .target_len = strlen(target)};
+        .method = method, .target = target, .target_len = strlen(target), .once = true};
 }
 
 /* Steps until something is finished and takes it; NULL after ten seconds, or when step fails. */

@@ -76,7 +76,7 @@ static SSL_CTX *make_context(struct server *s, enum server_certificate kind)
 
 /* ---- one connection ----------------------------------------------------------------------------- */
 
-static atomic_int acted, tokens;
+static atomic_int acted, tokens, visits[16];
 static SSL_CTX   *context;
 
 struct request {
@@ -173,6 +173,20 @@ static bool give_token(SSL *ssl, const char *tenant)
     return answer(ssl, 200, "Content-Type: application/json\r\n", text);
 }
 
+/* So many requests go wrong, the next does not. */
+static bool at_odds(SSL *ssl, const struct request *r)
+{
+    unsigned id = 0, status = 0, times = 0;
+    if (sscanf(r->path, "/odd/%u/%u/%u", &id, &status, &times) != 3 || id > 15)
+        return false;
+    if (atomic_fetch_add(&visits[id], 1) % (int)(times + 1) == (int)times)
+        return answer(ssl, 200, "", r->body);
+    if (status == 0)
+        reset(ssl);
+    return status != 0 &&
+           answer(ssl, (int)status, status == 429 ? "retry-after-ms: 20\r\n" : "", "");
+}
+
 /* False when the connection shall end. */
 static bool serve(SSL *ssl, const struct request *r)
 {
@@ -194,6 +208,8 @@ static bool serve(SSL *ssl, const struct request *r)
         return answer(ssl, even ? 204 : 401, even ? "" : "WWW-Authenticate: Bearer\r\n", "");
     }
     atomic_fetch_add(&acted, 1);
+    if (strncmp(p, "/odd/", 5) == 0)
+        return at_odds(ssl, r);
     if (strncmp(p, "/status/", 8) == 0)
         return answer(ssl, atoi(p + 8), "", "");
     if (strncmp(p, "/json", 5) == 0)

@@ -5,7 +5,8 @@
  * /cut promises more body than it sends, /stall stops in the middle of a body, /silent never
  * answers, /idle answers and closes, /large/N sends N bytes, /html answers a page, /redirect points to another host,
  * /garbage is not HTTP, /continue sends 100 first, /retry answers 429 with a hint, /count answers
- * how many requests the server has acted on. Keeps connections alive.
+ * how many requests the server has acted on. /odd/ID/NNN/N answers NNN to N requests, then the body it got to
+ * one, and so on; NNN 0 is a reset, 429 names a wait of 20 ms; ID below 16 is its counter. Keeps connections alive.
  *
  * It is a token endpoint too: POST /TENANT/oauth2/v2.0/token counts (/tokens answers how many), and the
  * tenant says how: "good" gives token-N for an hour, "short" for two seconds, "refused" an OAuth error, "flaky" 503

@@ -2,6 +2,8 @@
 #include "core/base/uuid.h"
 
 #include <errno.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/random.h>
 
 enum { UUID_BYTES = 16 };
@@ -42,4 +44,14 @@ mgc_code mgc_uuid_make(struct mgc_uuid_pool *pool, char out[MGC_UUID_LEN + 1])
     }
     *o = '\0';
     return MGC_OK;
+}
+
+double mgc_uuid_fraction(struct mgc_uuid_pool *pool)
+{
+    const unsigned char *random = draw(pool);
+    uint32_t             n;
+    if (random == NULL)
+        return 0.5;
+    memcpy(&n, random, sizeof n);
+    return (double)n / ((double)UINT32_MAX + 1);
 }

@@ -1,4 +1,4 @@
-/* csrc/core/base/uuid.h - random identifiers (RFC 9562 version 4) for client-request-id.
+/* csrc/core/base/uuid.h - random identifiers (RFC 9562 version 4) for client-request-id, and jitter.
  *
  * Random bytes are fetched from the kernel a block at a time, because a system call for each
  * request would cost more than the identifier. The pool belongs to one transport.
@@ -19,5 +19,8 @@ struct mgc_uuid_pool {
 
 /* Writes MGC_UUID_LEN characters and a NUL. MGC_EINTERNAL when the kernel gives no randomness. */
 mgc_code mgc_uuid_make(struct mgc_uuid_pool *pool, char out[MGC_UUID_LEN + 1]) MGC_NODISCARD;
+
+/* A number from [0, 1): 0.5 when the kernel gives no randomness. */
+double mgc_uuid_fraction(struct mgc_uuid_pool *pool);
 
 #endif

@@ -19,6 +19,7 @@ struct mgc_attempt {
     struct mgc_request      *request;
     const struct mgc_origin *origin;
     struct mgc_token        *token; /* a reference of ours; NULL: sent without one */
+    bool                     fresh; /* on a new connection */
 
     /* what became of it */
     struct mgc_error error; /* code MGC_OK: an answer came, whatever its status */

@@ -188,6 +188,7 @@ static void fill(struct mgc_request *r, const struct mgc_request_spec *spec,
         memcpy(r->client_request_id, theirs->value, theirs->value_len); /* the rest is zeroed */
     r->idempotent  = spec->repeat == MGC_BY_METHOD ? method_is_idempotent(spec->method)
                                                    : spec->repeat == MGC_IDEMPOTENT;
+    r->once        = spec->once;
     r->deadline_ms = spec->deadline_ms > 0 ? spec->deadline_ms : MGC_DEADLINE_MS;
     r->max_body    = spec->max_body > 0 ? spec->max_body : origin->max_body;
 }

@@ -31,6 +31,7 @@ struct mgc_request_spec {
     size_t                   body_len;
     enum { MGC_BY_METHOD, MGC_IDEMPOTENT, MGC_NOT_IDEMPOTENT } repeat;
     bool    authorised;  /* Authorization is among the headers: for the core's own requests */
+    bool    once;        /* no retries */
     int64_t deadline_ms; /* for the whole operation, from now; 0: MGC_DEADLINE_MS */
     size_t  max_body;    /* bytes of the answer; 0: the origin's */
 };
@@ -41,6 +42,7 @@ struct mgc_request {
     char        method[MGC_METHOD_MAX + 1];
     char        client_request_id[MGC_UUID_LEN + 1]; /* "" when the caller's is longer */
     bool        idempotent; /* sending it twice does what sending it once does */
+    bool        once;       /* no retries */
     int64_t     deadline_ms;
     size_t      max_body;
     const char *url;

@@ -183,7 +183,7 @@ static CURLcode set_request(struct mgc_slot *s)
     struct mgc_request *r    = s->attempt->request;
     const bool          head = strcmp(r->method, "HEAD") == 0;
     CURLcode            rc   = CURLE_OK;
-    SET(FRESH_CONNECT, s->stale ? 1L : 0L);
+    SET(FRESH_CONNECT, s->stale || s->attempt->fresh ? 1L : 0L);
     SET(URL, r->url);
     if (s->attempt->token != NULL)
         r->headers->data = s->attempt->token->authorization.text;
