@@ -34,7 +34,8 @@ typedef enum mgc_state { MGC_ADMITTING, MGC_TOKEN, MGC_ATTEMPT, MGC_DELAYED, MGC
 
 enum { MGC_TRY_MS = 100 * 1000 }; /* longest single attempt, design/client.md 7 */
 
-enum { MGC_PAST_MAX = 7 }; /* attempts remembered beside the last */
+/* Attempts remembered beside the last: seven throttled, three failed, a refused token. */
+enum { MGC_PAST_MAX = 7 + 3 + 1 };
 
 /* An attempt that was not the last, kept small: thousands wait at a time. */
 struct mgc_past {
@@ -55,7 +56,7 @@ struct mgc_exchange {
     bool                reauthorised;  /* a refused token was replaced once */
 
     struct mgc_retries retries;
-    struct mgc_past    past[MGC_PAST_MAX]; /* oldest first; more than these are forgotten */
+    struct mgc_past    past[MGC_PAST_MAX]; /* oldest first */
     int                n_past;
     mgc_phase          reached;   /* by an attempt that may have been acted on, before this one */
     int64_t            waited_ms; /* in all, before attempts */

@@ -233,6 +233,8 @@ static void push_response(lua_State *L, const struct mgc_exchange *x)
     set_retries(L, x);
     if (a->status >= 400 && mgc_exchange_is_ambiguous(x))
         set_true(L, "ambiguous");
+    if (x->reached != MGC_NOT_SENT)
+        set_true(L, "acted_before");
     lua_pushstring(L, a->http2 ? "2" : "1.1");
     lua_setfield(L, -2, "http_version");
 }

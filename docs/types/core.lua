@@ -221,7 +221,8 @@ function Origin:close() end
 ---@field retry_after? number        seconds, from Retry-After, retry-after-ms or x-ms-retry-after-ms
 ---@field http_version "1.1"|"2"
 ---@field ambiguous? true            it may have been acted on although this is no success, and may not be sent twice
----@field attempts? msgraph.core.Attempt[]  when it was sent more than once: each time, the last eight
+---@field acted_before? true         an attempt before this one may have been acted on
+---@field attempts? msgraph.core.Attempt[]  each time it was sent, if more than once
 ---@field waited? number             seconds waited between them, in all
 ---@field retry_in? number           seconds: a retry's wait that would have passed the deadline
 ---@field retry_budget? true         a retry was due, but too many others have failed lately
@@ -245,7 +246,7 @@ function Origin:close() end
 ---@field client_request_id? string
 ---@field request_id? string         when an answer began
 ---@field status? integer            when an answer began
----@field attempts? msgraph.core.Attempt[]  as of Response, like the next three
+---@field attempts? msgraph.core.Attempt[]  these four as in Response
 ---@field waited? number
 ---@field retry_in? number
 ---@field retry_budget? true

@@ -11,6 +11,7 @@ local errors = require "msgraph.errors"
 local host = require "msgraph.host"
 local json = require "msgraph.json"
 local loop = require "msgraph.loop"
+local repeatable = require "msgraph.repeatable"
 local response = require "msgraph.response"
 
 local M = {}
@@ -28,9 +29,11 @@ Client.__index = Client
 ---@field query? table<string, string|number|boolean> encoded and sorted by name
 ---@field headers? table<string, string>
 ---@field deadline? number     seconds for the whole operation, default 120
----@field idempotent? boolean  may it be sent twice; default: by the method, false for POST
+---@field retry? boolean       false: what fails or is throttled is not sent again; default true, see docs/retry.md
+---@field idempotent? boolean  may it be sent twice; default: by the method, and for POST by msgraph.repeatable
 ---@field max_body? integer    bytes of the answer accepted, default the client's
-local CALL = { query = "table", headers = "table", deadline = "number", idempotent = "boolean", max_body = "number" }
+local CALL = { query = "table", headers = "table", deadline = "number", retry = "boolean", idempotent = "boolean",
+  max_body = "number" }
 
 ---@class msgraph.FullRequest: msgraph.RequestOpts
 ---@field method string
@@ -103,13 +106,20 @@ local function body_of(body, headers)
   return json.encode(body, 0), headers
 end
 
+local function may_repeat(method, path, body, opts)
+  if opts.idempotent ~= nil or method ~= "POST" then return opts.idempotent end -- the core knows the other methods
+  return repeatable.is(method, path, body)
+end
+
+local NONE = {}
+
 local function build(method, path, body, opts)
-  if not opts and body == nil then return { method = method, target = target_of(path) } end
-  opts = opts or {}
-  local bytes, headers = body_of(body, opts.headers)
+  if not opts and body == nil and method ~= "POST" then return { method = method, target = target_of(path) } end
+  opts = opts or NONE
+  local target, bytes, headers = target_of(path, opts.query), body_of(body, opts.headers)
   return {
-    method = method, target = target_of(path, opts.query), body = bytes, headers = headers,
-    deadline = opts.deadline, idempotent = opts.idempotent, max_body = opts.max_body,
+    method = method, target = target, body = bytes, headers = headers, max_body = opts.max_body,
+    deadline = opts.deadline, retry = opts.retry, idempotent = may_repeat(method, path, body, opts),
   }
 end
 
@@ -117,7 +127,7 @@ end
 
 local CLOSED = { kind = "invalid", code = "closed", message = "the client is closed", phase = "not_sent" }
 
--- Sends a request once and waits for its answer.
+-- Sends a request and waits for its answer.
 local function attempt(self, request)
   if self.closed then return nil, CLOSED end
   return loop.exchange(self.origin, request, self)
@@ -147,6 +157,7 @@ function Client:exchange(request)
   local send_it = self.guard and attempt_guarded or attempt
   local raw, failure = send_it(self, request)
   if not raw then return nil, errors.from_failure(failure, request, self.login) end
+  if raw.acted_before and repeatable.done_before(request, raw) then raw.status, raw.body = 204, "" end
   return raw
 end
 

@@ -29,7 +29,8 @@ local M = {}
 ---@field allow_me? boolean              let "me" stand for the signed-in user
 ---@field wait? string|number            how long to watch: "90s", "15m", "2h", "1d", or seconds
 ---@field on_change? fun(device: msgraph.Device) called for every device at first and whenever it changes
-local OPTIONS = { allow_me = "boolean", wait = "any", on_change = "function" }
+---@field retry? boolean                false: not sent again when it is throttled; default true, see docs/retry.md
+local OPTIONS = { allow_me = "boolean", wait = "any", on_change = "function", retry = "boolean" }
 
 local ACTION = "/removeAllDevicesFromManagement"
 local FIELDS = "?$select=id,deviceName,operatingSystem,managementState,deviceActionResults"
@@ -94,8 +95,8 @@ end
 -- ---- the action ---------------------------------------------------------------------------------
 
 -- Any 2xx is success; a body that is no JSON is somebody else's answer.
-local function act(client, path)
-  local request = { method = "POST", target = path .. ACTION }
+local function act(client, path, retry)
+  local request = { method = "POST", target = path .. ACTION, retry = retry }
   local raw, err = client:exchange(request)
   if not raw then return nil, err end
   local body
@@ -127,12 +128,12 @@ local function add_page(page, found, order)
 end
 
 -- The user's managed devices by id, and their ids in order; all pages.
-local function list(client, path)
+local function list(client, path, opts)
   local found, order, seen, target = {}, {}, {}, path .. "/managedDevices" .. FIELDS
   while target do
     if seen[target] then return unusable("never ends: a nextLink came twice") end
     seen[target] = true
-    local page, err = client:get(target)
+    local page, err = client:get(target, opts)
     if not page then return nil, err end
     if type(page) ~= "table" or type(page.value) ~= "table" then return unusable("has no value") end
     if not add_page(page, found, order) then return unusable("holds a device without a usable id") end
@@ -180,10 +181,12 @@ local function failure_of(watch, device)
   if FAILED_STATES[state] and not watch.before then return state end
 end
 
+local ONCE = { retry = false } -- watching tries again by itself, in its own time
+
 -- A device missing from the list is gone when it cannot be read either: lists lag.
 local function is_gone(client, id)
   local segment = core.segment(id)
-  local device, err = client:get("/v1.0/deviceManagement/managedDevices/" .. segment .. FIELDS)
+  local device, err = client:get("/v1.0/deviceManagement/managedDevices/" .. segment .. FIELDS, ONCE)
   if device then return false, nil, device end
   return err.kind == "not_found", err
 end
@@ -207,7 +210,7 @@ end
 
 -- Looks once at every device that is still pending.
 local function look(client, path, watches, on_change)
-  local found, err = list(client, path)
+  local found, err = list(client, path, ONCE)
   if not found then return err end
   for _, watch in ipairs(watches) do
     if watch.report.outcome == "pending" then
@@ -251,8 +254,8 @@ local function summary(watches, err)
   return result
 end
 
-local function act_and_watch(client, path, seconds, on_change)
-  local found, order = list(client, path)
+local function act_and_watch(client, path, seconds, opts)
+  local found, order = list(client, path, opts.retry == false and ONCE or nil)
   if not found then
     local err = order
     err.message = "the devices could not be listed, so the action was not sent: " .. err.message
@@ -260,12 +263,12 @@ local function act_and_watch(client, path, seconds, on_change)
   end
   local watches = {}
   for i, id in ipairs(order) do watches[i] = new_watch(found[id]) end
-  local ok, err = act(client, path)
+  local ok, err = act(client, path, opts.retry)
   if not ok then return nil, err end
-  if on_change then
-    for _, watch in ipairs(watches) do on_change(watch.report) end
+  if opts.on_change then
+    for _, watch in ipairs(watches) do opts.on_change(watch.report) end
   end
-  return summary(watches, watch_all(client, path, watches, seconds, on_change))
+  return summary(watches, watch_all(client, path, watches, seconds, opts.on_change))
 end
 
 --- Takes all devices of a user out of management (Intune's action removeAllDevicesFromManagement).
@@ -281,8 +284,8 @@ end
 ---  Raises for a user or option that cannot be meant, before anything is sent
 function M.remove_all_devices(client, user, opts)
   local path, seconds = M.check(user, opts, 2)
-  if not seconds then return act(client, path) end
-  return act_and_watch(client, path, seconds, opts.on_change)
+  if not seconds then return act(client, path, opts and opts.retry) end
+  return act_and_watch(client, path, seconds, opts)
 end
 
 return M

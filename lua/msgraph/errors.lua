@@ -20,7 +20,8 @@ local M = {}
 ---@field client_request_id? string the id we sent
 ---@field retry_after? number seconds the server asks to wait
 ---@field retry_at? integer Unix time from which a retry makes sense
----@field attempts table[] one {status, phase, code} per time it was sent
+---@field retry_budget? true it was not sent again because too many others have failed lately
+---@field attempts table[] one {status, phase, code, waited} per time it was sent; waited: seconds before it
 ---@field inner table[] {code, message, ...} from the outermost to the most specific
 ---@field permissions? string[] any one of these would do
 ---@field hint? string what to do
@@ -149,7 +150,11 @@ end
 
 local function hint_for(err)
   local hints = M.HINTS
-  if err.kind == "ambiguous" then return look_first(err) end
+  if err.kind == "ambiguous" and err.phase == "answered" and (err.status or 0) >= 400 then
+    return ("%s; %s"):format(hints[err.code] or hints.server, look_first(err))
+  elseif err.kind == "ambiguous" then
+    return look_first(err)
+  end
   local hint = hints[err.reason] or hints[err.code] or hints[err.kind]
   if err.kind == "forbidden" and err.reason ~= "licence_missing" then return permission_hint(err, hint) end
   if err.kind == "server" and err.method == "POST" then return hint .. "; " .. look_first(err) end
@@ -346,9 +351,17 @@ end
 function M.new(fields)
   local err = setmetatable(fields, Error)
   err.inner = err.inner or {}
-  err.attempts = err.attempts or { { status = err.status, phase = err.phase, code = err.code } }
+  err.attempts = err.attempts or { { status = err.status, phase = err.phase } }
+  err.attempts[#err.attempts].code = err.code
   err.hint = err.hint or hint_for(err)
   return err
+end
+
+-- What was tried, and when to try again.
+local function add_retries(err, from)
+  local wait = from.retry_in or from.retry_after
+  err.retry_after, err.retry_at = from.retry_after, wait and os.time() + math.ceil(wait)
+  err.retry_budget, err.attempts = from.retry_budget, from.attempts
 end
 
 local function id_or_nil(id)
@@ -399,6 +412,7 @@ function M.from_failure(failure, request, login)
   elseif login and UNREACHED[err.kind] and err.message:find(login, 1, true) then
     failed_sign_in(err)
   end
+  add_retries(err, failure)
   return M.new(err)
 end
 
@@ -407,6 +421,7 @@ local function of_answer(response, request, fields)
   fields.status, fields.phase = response.status, "answered"
   fields.request_id, fields.client_request_id = id_or_nil(response.request_id), response.client_request_id
   fields.method, fields.path = request.method, path_of(request.target)
+  fields.attempts = response.attempts
   return fields
 end
 
@@ -450,12 +465,12 @@ end
 function M.from_status(response, request, content_type, location)
   local status, body = response.status, response.body
   local list = parse_body(body)
-  local err = of_answer(response, request, { kind = M.kind_of_status(status), inner = {} })
+  local err = of_answer(response, request, {
+    kind = response.ambiguous and "ambiguous" or M.kind_of_status(status), inner = {} })
   for i, item in ipairs(list) do err.inner[i] = item end
   err.request_id = err.request_id or list.request_id
   describe(err, list, body, #list == 0 and M.is_html(body, content_type))
-  err.retry_after = response.retry_after
-  err.retry_at = response.retry_after and os.time() + math.ceil(response.retry_after)
+  add_retries(err, response)
   if status < 400 then redirected(err, location) end
   explain(err, list)
   return M.new(err)
@@ -487,6 +502,8 @@ local function about(err)
   if err.method then parts[#parts + 1] = err.method .. " " .. err.path end
   if err.status then parts[#parts + 1] = ("HTTP %d"):format(err.status) end
   parts[#parts + 1] = err.code
+  if #err.attempts > 1 then parts[#parts + 1] = ("%d attempts"):format(#err.attempts) end
+  if err.retry_budget then parts[#parts + 1] = "no more retries: too many have failed lately" end
   if err.retry_after then parts[#parts + 1] = ("retry after %g s"):format(err.retry_after) end
   if err.request_id or err.client_request_id then
     parts[#parts + 1] = err.request_id and "request-id " .. err.request_id

@@ -14,7 +14,9 @@ local M = {}
 ---@field client_request_id string      the id we sent
 ---@field retry_after? number           seconds
 ---@field http_version "1.1"|"2"
-local Response = { __name = "msgraph.Response" }
+---@field attempts? table[]             {status, code, phase, waited} for each time it was sent, if more than once
+---@field waited number                 seconds waited between them, in all
+local Response = { __name = "msgraph.Response", waited = 0 }
 Response.__index = Response
 
 function Response:__tostring()
@@ -75,11 +77,13 @@ end
 ---@param body any
 ---@return msgraph.Response
 function M.whole(response, body)
-  return setmetatable({
+  local whole = setmetatable({
     status = response.status, body = body, headers = setmetatable({ [BLOCK] = response.headers }, Headers),
     request_id = response.request_id, client_request_id = response.client_request_id,
     retry_after = response.retry_after, http_version = response.http_version,
   }, Response)
+  if response.attempts then whole.attempts, whole.waited = response.attempts, response.waited end
+  return whole
 end
 
 return M

@@ -17,6 +17,7 @@ end
 function M.brief(err)
   local about = { err.status and ("HTTP %d"):format(err.status) or err.code }
   if err.status and err.code then about[#about + 1] = err.code end
+  if #(err.attempts or {}) > 1 then about[#about + 1] = ("%d attempts"):format(#err.attempts) end
   if err.retry_after then about[#about + 1] = ("retry after %g s"):format(err.retry_after) end
   if err.request_id then
     about[#about + 1] = "request-id " .. err.request_id

@@ -97,7 +97,7 @@ end
 -- ---- JSON ---------------------------------------------------------------------------------------
 
 local ERROR_FIELDS = { "kind", "code", "reason", "message", "status", "request_id", "client_request_id", "retry_after",
-  "permissions", "hint" }
+  "retry_at", "attempts", "permissions", "hint" }
 
 local function plain_error(err)
   if not err then return nil end

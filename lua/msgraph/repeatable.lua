@@ -1,0 +1,67 @@
+-- lua/msgraph/repeatable.lua
+--- Which POSTs do the same when sent twice, and which answers to a second attempt mean that the first one did it.
+--
+-- GET, HEAD, PUT, DELETE and PATCH may be repeated by themselves (RFC 9110 9.2.2; Graph's PATCH sets properties to
+-- values). A POST may not, except those listed here: design/client.md 1. When in doubt a call is left out, and
+-- `idempotent = true` in its options says that the author knows better.
+local M = {}
+
+-- By the last segment of the path.
+local POSTS = {
+  -- they only read
+  getMemberGroups = true, getMemberObjects = true, checkMemberGroups = true, checkMemberObjects = true,
+  getByIds = true, ["$query"] = true,
+  -- they set something to a value
+  revokeSignInSessions = true, -- "sessions before now are void"
+  assignLicense = true,        -- the licences named are there, the others named are not
+  ["$ref"] = true,             -- a member twice is refused: see `done_before`
+  -- what is made twice is of no consequence
+  createUploadSession = true,  -- the session not used expires
+  -- Not removeAllDevicesFromManagement: it retires whatever the user has at that moment, so a device that was
+  -- enrolled between two attempts would go too. It stays `ambiguous`; list the devices and compare (FACTS 1).
+}
+
+local METHODS = { GET = true, HEAD = true, PUT = true, DELETE = true, PATCH = true, OPTIONS = true }
+
+local function last_segment(path)
+  local bare = path:match("^[^?#]*")
+  return ((bare:match(".*/([^/]+)") or bare):gsub("^microsoft%.graph%.", ""))
+end
+
+local is_repeatable -- calls is_safe_batch, and it calls this
+
+-- A batch may be repeated when each of its requests may.
+local function is_safe_batch(body)
+  if type(body) ~= "table" or type(body.requests) ~= "table" then return false end
+  for _, item in ipairs(body.requests) do
+    if type(item) ~= "table" or not is_repeatable(item.method, item.url, item.body) then return false end
+  end
+  return true
+end
+
+--- Whether sending a request twice does what sending it once does.
+---@param method string
+---@param path string with or without version, host and query
+---@param body any as given by the caller
+---@return boolean
+function is_repeatable(method, path, body)
+  if type(method) ~= "string" or type(path) ~= "string" then return false end
+  if METHODS[method:upper()] then return true end
+  local segment = last_segment(path)
+  if segment == "$batch" then return is_safe_batch(body) end
+  return method:upper() == "POST" and POSTS[segment] == true
+end
+M.is = is_repeatable
+
+--- Whether a refusal means that an earlier attempt, whose answer was lost, has done what was asked: what was to be
+--- deleted is not there, what was to be added is.
+---@param request msgraph.core.Request
+---@param answer msgraph.core.Response of an attempt that may not have been the first to act
+---@return boolean
+function M.done_before(request, answer)
+  if request.method == "DELETE" then return answer.status == 404 end
+  return request.method == "POST" and answer.status == 400 and last_segment(request.target) == "$ref"
+    and answer.body:lower():find("already exist", 1, true) ~= nil
+end
+
+return M
