@@ -157,7 +157,6 @@ local function hint_for(err)
   end
   local hint = hints[err.reason] or hints[err.code] or hints[err.kind]
   if err.kind == "forbidden" and err.reason ~= "licence_missing" then return permission_hint(err, hint) end
-  if err.kind == "server" and err.method == "POST" then return hint .. "; " .. look_first(err) end
   return hint
 end
 

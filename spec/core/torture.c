@@ -26,19 +26,21 @@ struct scenario {
         SECRET,
         HOST
     } signs_in; /* a token is fetched first: with a secret, from the host */
+    bool again; /* sent again when it is throttled */
 };
 
 static const struct scenario scenarios[] = {
-    {"a POST", "POST", "/status/204", 204, false, false, false, GIVEN},
-    {"a page", "GET", "/json", 200, false, false, false, GIVEN},
-    {"a PATCH with a body", "PATCH", "/json", 200, false, true, false, GIVEN},
-    {"a large body", "GET", "/large/300000", 200, false, false, false, GIVEN},
-    {"a reset", "POST", "/reset", 0, true, false, false, GIVEN},
-    {"a cut body", "GET", "/cut", 200, true, false, false, GIVEN},
-    {"a deadline", "GET", "/silent", 0, true, false, false, GIVEN},
-    {"a cancel", "POST", "/silent", 0, true, false, true, GIVEN},
-    {"a sign-in", "POST", "/status/204", 204, false, false, false, SECRET},
-    {"a managed identity", "POST", "/status/204", 204, false, false, false, HOST},
+    {"a POST", "POST", "/status/204", 204, false, false, false, GIVEN, false},
+    {"a page", "GET", "/json", 200, false, false, false, GIVEN, false},
+    {"a PATCH with a body", "PATCH", "/json", 200, false, true, false, GIVEN, false},
+    {"a large body", "GET", "/large/300000", 200, false, false, false, GIVEN, false},
+    {"a reset", "POST", "/reset", 0, true, false, false, GIVEN, false},
+    {"a cut body", "GET", "/cut", 200, true, false, false, GIVEN, false},
+    {"a deadline", "GET", "/silent", 0, true, false, false, GIVEN, false},
+    {"a cancel", "POST", "/silent", 0, true, false, true, GIVEN, false},
+    {"a sign-in", "POST", "/status/204", 204, false, false, false, SECRET, false},
+    {"a managed identity", "POST", "/status/204", 204, false, false, false, HOST, false},
+    {"a retry", "GET", "/odd/15/429/1", 200, false, false, false, GIVEN, true},
 };
 
 static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transport *t,
@@ -51,6 +53,7 @@ static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transpo
     uint64_t                       id;
     int                            n;
     spec.deadline_ms = s->status == 0 ? 40 : 2000;
+    spec.once        = !s->again;
     if (s->rich) {
         spec.headers   = headers;
         spec.n_headers = 2;

@@ -1,3 +1,4 @@
+local cli_errors = require "msgraph.cli.errors"
 local errors = require "msgraph.errors"
 local helper = require "spec.support.helper"
 local json = require "msgraph.json"
@@ -232,6 +233,33 @@ describe("throttling", function()
     assert.is_true(err.retry_at >= before + 3)
     assert.matches("retry after 2.128 s", tostring(err))
   end)
+
+  it("says when to come back where the server did not: when the wait that did not fit would be over", function()
+    local before = os.time()
+    local err = of(429, "", { retry_in = 40.5 })
+    assert.is_nil(err.retry_after)
+    assert.is_true(err.retry_at >= before + 41)
+    err = errors.from_failure({ code = "reset", kind = "network", phase = "sent", message = "x", retry_in = 3 })
+    assert.is_true(err.retry_at >= before + 3)
+  end)
+end)
+
+describe("the attempts", function()
+  it("are told one by one, the last with the Error's code", function()
+    local err = of(503, graph_body("Busy", "Later"), { attempts = {
+      { code = "reset", phase = "sent" }, { status = 503, phase = "answered", waited = 0.2 } } })
+    assert.same({ { code = "reset", phase = "sent" },
+      { code = "Busy", status = 503, phase = "answered", waited = 0.2 } }, err.attempts)
+    assert.matches("HTTP 503, Busy, 2 attempts", tostring(err))
+    assert.matches("HTTP 503, Busy, 2 attempts", cli_errors.brief(err))
+    assert.is_nil(tostring(of(503)):find("attempts", 1, true))
+  end)
+
+  it("that the budget ended say so", function()
+    local err = of(502, "", { retry_budget = true })
+    assert.is_true(err.retry_budget)
+    assert.matches("no more retries: too many have failed lately", tostring(err))
+  end)
 end)
 
 describe("a redirect", function()
@@ -372,8 +400,15 @@ describe("a refused sign-in", function()
 end)
 
 describe("a server error to a POST", function()
-  it("says that it may have been acted on", function()
-    assert.matches("list the devices", of(504).hint)
+  it("that leaves it open whether it was acted on is ambiguous, and says both", function()
+    local err = of(504, "", { ambiguous = true })
+    assert.equal("ambiguous", err.kind)
+    assert.matches("a fault of the service: .*; .*list the devices", err.hint)
+  end)
+
+  it("that was refused before, or may be repeated, is none", function()
+    assert.equal("server", of(504).kind)
+    assert.is_nil(of(504).hint:find("list the devices", 1, true))
   end)
 end)
 
