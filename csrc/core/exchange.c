@@ -66,6 +66,16 @@ void mgc_exchange_retry(struct mgc_exchange *x, int64_t wait_ms)
     x->waited_ms += wait_ms;
 }
 
+void mgc_exchange_cut_wait(struct mgc_exchange *x, int64_t now_ms)
+{
+    int64_t left = x->not_before_ms - now_ms;
+    left         = left < x->wait_ms ? left : x->wait_ms;
+    if (left <= 0)
+        return;
+    x->wait_ms -= left;
+    x->waited_ms -= left;
+}
+
 void mgc_exchange_enter(struct mgc_exchange *x, mgc_state state, int64_t now_ms)
 {
     x->state = state;

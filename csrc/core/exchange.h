@@ -87,6 +87,9 @@ void mgc_exchange_again(struct mgc_exchange *x, struct mgc_request *r);
 /* The same after an attempt of it that is worth remembering, with a wait before the next. */
 void mgc_exchange_retry(struct mgc_exchange *x, int64_t wait_ms);
 
+/* That wait has been cut short: only what was waited counts. */
+void mgc_exchange_cut_wait(struct mgc_exchange *x, int64_t now_ms);
+
 /* What the policy has to know of the attempt that ended. `now_unix` as for mgc_retry_after_ms(). */
 struct mgc_outcome mgc_exchange_outcome(const struct mgc_exchange *x, int64_t now_unix);
 

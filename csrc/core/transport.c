@@ -284,6 +284,8 @@ static void end(struct mgc_transport *t, struct mgc_exchange *x, mgc_code code)
 {
     if (x->state == MGC_ATTEMPT)
         mgc_wire_cancel(t->wire, &x->attempt);
+    if (x->state == MGC_DELAYED)
+        mgc_exchange_cut_wait(x, mgc_now_ms());
     mgc_error_set(&x->attempt.error, code, NULL);
     judge(t, x);
 }

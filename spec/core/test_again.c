@@ -133,6 +133,27 @@ static void test_a_write_that_was_lost_and_may_be_repeated_says_how_far_it_came(
     close_all();
 }
 
+static void test_a_wait_that_is_cut_short_counts_as_far_as_it_went(void)
+{
+    struct mgc_request_spec spec = again("POST", "/retry"); /* asks for 2.128 s */
+    uint64_t                id;
+    int                     n;
+    open_all();
+    CHECK_INT(MGC_OK, mgc_transport_submit(transport, origin, &spec, &id, &error));
+    int64_t from = mgc_now_ms();
+    for (int i = 0; i < 10; i++)
+        CHECK_INT(MGC_OK, mgc_transport_step(transport, 20, &n, &error));
+    CHECK(mgc_transport_cancel(transport, id));
+    int64_t              took = mgc_now_ms() - from;
+    struct mgc_exchange *x    = mgc_transport_take(transport);
+    CHECK_INT(MGC_ECANCELLED, x->attempt.error.code);
+    CHECK_INT(MGC_NOT_SENT, mgc_exchange_phase(x)); /* the attempt that was, was refused */
+    CHECK(x->waited_ms >= 0 && x->waited_ms <= took);
+    CHECK_INT(x->waited_ms, mgc_exchange_attempt(x, 1).waited_ms);
+    mgc_exchange_free(x);
+    close_all();
+}
+
 static void test_attempts_are_bounded(void)
 {
     struct mgc_request_spec spec = again("GET", "/status/502");
@@ -276,6 +297,7 @@ int main(void)
     RUN(test_a_post_that_failed_is_not_sent_again);
     RUN(test_a_read_that_was_lost_is_made_on_a_new_connection);
     RUN(test_a_write_that_was_lost_and_may_be_repeated_says_how_far_it_came);
+    RUN(test_a_wait_that_is_cut_short_counts_as_far_as_it_went);
     RUN(test_attempts_are_bounded);
     RUN(test_one_that_shall_be_sent_once_is);
     RUN(test_a_wait_beyond_the_deadline_is_not_begun);
