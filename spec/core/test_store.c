@@ -438,11 +438,11 @@ static void test_a_file_of_another_user(void)
 static int write_without_right(void)
 {
     struct mgc_store *s = open_store(path, KEY_A);
-    return chmod(folder, 0500) == 0 && write_tokens(s, "new", ACCESS) == MGC_ESTORE &&
-                   strstr(error.message, "Permission denied for user id") != NULL &&
-                   chmod(folder, 0700) == 0
-               ? 0
-               : 1;
+    bool ok = chmod(folder, 0500) == 0 && write_tokens(s, "new", ACCESS) == MGC_ESTORE &&
+              strstr(error.message, "Permission denied for user id") != NULL &&
+              chmod(folder, 0700) == 0;
+    mgc_store_unref(s);
+    return ok ? 0 : 1;
 }
 
 static int as_somebody(void)
@@ -463,16 +463,9 @@ static void test_a_folder_that_can_not_be_written(void)
     end();
 }
 
-/* As in a system of its own: a file system with room for one page, and that is taken. */
-static int write_to_a_full_disk(void)
+static int fill(struct mgc_store *s, const char *filler)
 {
-    char filler[128];
-    snprintf(filler, sizeof filler, "%s/filler", folder);
-    if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) != 0 ||
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", folder, "tmpfs", 0, "size=12k,mode=700") != 0)
-        return 77;
-    struct mgc_store *s = open_store(path, KEY_A);
+    char refresh[64];
     if (write_tokens(s, "old", ACCESS) != MGC_OK)
         return 1;
     int fd = open(filler, O_WRONLY | O_CREAT, 0600);
@@ -483,12 +476,26 @@ static int write_to_a_full_disk(void)
     if (write_tokens(s, "new", ACCESS) != MGC_ESTORE ||
         strstr(error.message, "no room is left") == NULL)
         return 3;
-    char refresh[64];
     generation(s, refresh);
     if (strcmp(refresh, "old") != 0 || exists(".new"))
         return 4;
     return unlink(filler) == 0 && close(fd) == 0 && write_tokens(s, "new", ACCESS) == MGC_OK ? 0
                                                                                              : 5;
+}
+
+/* As in a system of its own: a file system of three pages. */
+static int write_to_a_full_disk(void)
+{
+    char filler[128];
+    snprintf(filler, sizeof filler, "%s/filler", folder);
+    if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) != 0 ||
+        mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", folder, "tmpfs", 0, "size=12k,mode=700") != 0)
+        return 77;
+    struct mgc_store *s      = open_store(path, KEY_A);
+    int               status = fill(s, filler);
+    mgc_store_unref(s);
+    return status;
 }
 
 static void test_a_full_disk(void)
@@ -600,9 +607,8 @@ enum { RACERS = 4, LAPS = 20 };
 
 static int *inside; /* processes that have the lock; in memory they share */
 
-static int race_for_the_lock(void)
+static int take_turns(struct mgc_store *s)
 {
-    struct mgc_store *s = open_store(path, KEY_A);
     for (int done = 0; done < LAPS;) {
         mgc_code rc = mgc_store_lock(s, &error);
         if (rc == MGC_EBUSY)
@@ -620,9 +626,8 @@ static int race_for_the_lock(void)
 }
 
 /* Without the lock: every write that is not refused counts, and none is lost. */
-static int race_to_write(void)
+static int write_at_once(struct mgc_store *s)
 {
-    struct mgc_store *s = open_store(path, KEY_A);
     for (int done = 0; done < LAPS;) {
         mgc_code rc = write_tokens(s, REFRESH, ACCESS);
         if (rc != MGC_OK && rc != MGC_EBUSY)
@@ -632,7 +637,15 @@ static int race_to_write(void)
     return 0;
 }
 
-static void race(int (*run)(void))
+static int run_in_store(int (*run)(struct mgc_store *))
+{
+    struct mgc_store *s      = open_store(path, KEY_A);
+    int               status = run(s);
+    mgc_store_unref(s);
+    return status;
+}
+
+static void race(int (*run)(struct mgc_store *))
 {
     begin();
     pid_t             pids[RACERS];
@@ -640,15 +653,17 @@ static void race(int (*run)(void))
     struct mgc_store *s      = open_store(path, KEY_A);
     CHECK_INT(MGC_OK, write_tokens(s, REFRESH, ACCESS));
     uint64_t first = generation(s, NULL);
+    mgc_store_unref(s);
     for (int i = 0; i < RACERS; i++)
         if ((pids[i] = fork()) == 0)
-            _exit(run());
+            _exit(run_in_store(run));
     for (int i = 0; i < RACERS; i++) {
         int status;
         waitpid(pids[i], &status, 0);
         failed += status != 0;
     }
     CHECK_INT(0, failed);
+    s = open_store(path, KEY_A);
     CHECK_INT(first + (uint64_t)RACERS * LAPS, generation(s, NULL));
     mgc_store_unref(s);
     end();
@@ -658,13 +673,13 @@ static void test_processes_that_race_take_turns(void)
 {
     inside = mmap(NULL, sizeof *inside, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(inside != MAP_FAILED);
-    race(race_for_the_lock);
+    race(take_turns);
     munmap(inside, sizeof *inside);
 }
 
 static void test_no_write_is_lost_without_the_lock(void)
 {
-    race(race_to_write);
+    race(write_at_once);
 }
 
 /* ---- a writer that is stopped, at any system call ------------------------------------------------ */
