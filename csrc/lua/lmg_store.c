@@ -1,6 +1,7 @@
 /* csrc/lua/lmg_store.c - the msgraph.core.Store userdata over struct mgc_store. Secrets stay below: Lua learns
  * who is signed in, not with what.
  */
+#include "core/base/child.h"
 #include "core/identity/store.h"
 #include "lua/lmg.h"
 
@@ -92,12 +93,11 @@ static int store_sign_out(lua_State *L)
 }
 
 struct args {
-    const char *path, *key;
+    const char *path;
 };
 
 static const struct lmg_field fields[] = {
     {"path", LMG_TEXT, true, offsetof(struct args, path), LMG_NO_LENGTH},
-    {"key", LMG_TEXT, true, offsetof(struct args, key), LMG_NO_LENGTH},
 };
 
 static mgc_code no_key(struct mgc_vault_key **out, struct mgc_error *e)
@@ -118,11 +118,19 @@ static source source_of(lua_State *L, const char *name)
                    {"descriptor", mgc_vault_from_descriptor},
                    {"keyring", mgc_vault_from_keyring},
                    {"none", no_key}};
-    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++)
+    for (size_t i = 0; name != NULL && i < sizeof sources / sizeof sources[0]; i++)
         if (strcmp(name, sources[i].name) == 0)
             return sources[i].get;
-    luaL_argerror(L, 1, "key must be environment, descriptor, keyring or none");
+    luaL_argerror(L, 1, "key must be environment, descriptor, keyring, none or a child");
     return NULL;
+}
+
+/* What a program printed: its text goes from here to there, and never becomes Lua's. */
+static mgc_code key_from_child(struct mgc_vault_key **out, const struct mgc_child *child,
+                               struct mgc_error *e)
+{
+    const struct mgc_buf *text = mgc_child_output(child);
+    return mgc_vault_from_base64(out, mgc_buf_text(text), text->len, "what the program printed", e);
 }
 
 /* core.store(opts) -> Store | nil, failure */
@@ -130,14 +138,16 @@ int lmg_store(lua_State *L)
 {
     struct args a = {0};
     lmg_read(L, 1, fields, sizeof fields / sizeof fields[0], &a);
-    source get = source_of(L, a.key);
+    bool              from_child = lua_getfield(L, 1, "key") == LUA_TUSERDATA;
+    struct mgc_child *child      = from_child ? lmg_check_child(L, -1) : NULL;
+    source            get        = from_child ? NULL : source_of(L, lua_tostring(L, -1));
 
     struct lmg_store *h = lua_newuserdatauv(L, sizeof *h, 0);
     *h                  = (struct lmg_store){0};
     luaL_setmetatable(L, LMG_STORE);
 
     struct mgc_error e;
-    mgc_code         rc = get(&h->key, &e);
+    mgc_code         rc = from_child ? key_from_child(&h->key, child, &e) : get(&h->key, &e);
     if (rc == MGC_OK)
         rc = mgc_store_open(&h->core, a.path, h->key, &e);
     if (rc != MGC_OK)

@@ -175,9 +175,10 @@ function Child:close() end
 
 ---@class msgraph.core.StoreOpts
 ---@field path string                its file; folders that are missing are made by the first write
----@field key "environment"|"descriptor"|"keyring"|"none"  where the key it is encrypted with comes from:
----                                  MSGRAPH_STORE_KEY, the descriptor MSGRAPH_STORE_KEY_FD, the kernel (which
----                                  makes one, and forgets it at restart), or nowhere: kept in plaintext
+---@field key "environment"|"descriptor"|"keyring"|"none"|msgraph.core.Child  where the key it is encrypted with comes
+---                                  from: MSGRAPH_STORE_KEY, the descriptor MSGRAPH_STORE_KEY_FD, the kernel (which
+---                                  makes one, and forgets it at restart), nowhere (kept in plaintext), or what a
+---                                  program that ended printed, in base64: the key never becomes a string of Lua's
 
 ---@class msgraph.core.SignIn         what is kept, its secrets aside
 ---@field generation integer         another one after each write; 0: nothing was ever written

@@ -223,6 +223,25 @@ static void test_nothing_there_is_no_error_and_leaves_nothing(void)
     end();
 }
 
+static void test_sign_out_clears_what_a_killed_writer_left(void)
+{
+    begin();
+    char              left[128];
+    struct mgc_store *s = open_store(path, KEY_A);
+    snprintf(left, sizeof left, "%s.new", path);
+    CHECK_INT(MGC_OK, write_tokens(s, REFRESH, ACCESS));
+    CHECK_INT(0, rename(path, left)); /* as before the first one was moved into place */
+    CHECK_INT(MGC_OK, mgc_store_sign_out(s, &error));
+    CHECK(!exists("") && !exists(".new"));
+    CHECK_INT(MGC_OK, write_tokens(s, REFRESH, ACCESS));
+    CHECK_INT(MGC_OK, mgc_store_sign_out(s, &error));
+    spill(left, "x", 1);
+    CHECK_INT(MGC_OK, mgc_store_sign_out(s, &error));
+    CHECK(signed_out(s) && !exists(".new"));
+    mgc_store_unref(s);
+    end();
+}
+
 static void test_a_path_names_a_file(void)
 {
     struct mgc_store *s = NULL;
@@ -1171,6 +1190,7 @@ int main(void)
 
     RUN(test_a_sign_in_is_kept);
     RUN(test_nothing_there_is_no_error_and_leaves_nothing);
+    RUN(test_sign_out_clears_what_a_killed_writer_left);
     RUN(test_a_path_names_a_file);
     RUN(test_text_that_is_not_utf8_is_refused);
     RUN(test_a_late_write_is_refused);

@@ -97,9 +97,10 @@ describe("the stored sign-in", function()
 
   it("is never an accident: the key's source is named, and a closed store is no store", function()
     local path = new_path()
-    assert.has_error(function() core.store { path = path } end, "bad argument #1 to 'store' (key is missing)")
+    assert.has_error(function() core.store { path = path } end,
+      "bad argument #1 to 'store' (key must be environment, descriptor, keyring, none or a child)")
     assert.has_error(function() core.store { path = path, key = "plaintext" } end,
-      "bad argument #1 to 'store' (key must be environment, descriptor, keyring or none)")
+      "bad argument #1 to 'store' (key must be environment, descriptor, keyring, none or a child)")
     local store, failure = core.store { path = path .. "/", key = "none" }
     assert.is_nil(store)
     assert.equal("bad_option", failure.code)
@@ -149,6 +150,24 @@ describe("the key of the store", function()
     local out = in_lua("MSGRAPH_STORE_KEY_FD=7", replace "descriptor"
       .. [[os.execute("test -e /proc/self/fd/7 && echo open || echo closed")]], "", "7<" .. helper.quote(key))
     assert.equal("closed\n", out)
+  end)
+
+  it("comes from what a program printed", function()
+    local function ended(...)
+      local child = assert(core.child { ... })
+      while assert(child:step()) == "running" do os.execute("sleep 0.01") end
+      return child
+    end
+    local path = new_path()
+    write(path, "damaged")
+    local printer <close> = ended("printf", "%s\\n", KEY)
+    local store <close> = assert(core.store { path = path, key = printer })
+    assert.is_true(store:sign_out())
+    assert.is_truthy(helper.read_file(path):find("aes-256-gcm", 1, true))
+    local silent <close> = ended "true"
+    local none, failure = core.store { path = path, key = silent }
+    assert.is_nil(none)
+    assert.is_truthy(failure.message:find("what the program printed must be 32 random bytes", 1, true))
   end)
 
   it("comes from the kernel, made at the first use, where no list shows it", function()

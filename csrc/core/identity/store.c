@@ -636,9 +636,10 @@ static mgc_code erase(const struct mgc_store *s, int dir, struct mgc_sign_in *to
 {
     struct mgc_sign_in now = {0};
     bool               lost;
-    mgc_code           rc   = load(s, dir, &now, &lost, e);
-    const bool         done = rc == MGC_OK && (now.generation == 0 || now.signed_out);
-    tombstone->generation   = now.generation;
+    unlinkat(dir, s->new_name, 0);
+    mgc_code   rc         = load(s, dir, &now, &lost, e);
+    const bool done       = rc == MGC_OK && (now.generation == 0 || now.signed_out);
+    tombstone->generation = now.generation;
     mgc_sign_in_clear(&now);
     if (done || (rc != MGC_OK && !lost))
         return rc;
@@ -669,12 +670,27 @@ mgc_code mgc_store_write(const struct mgc_store *s, struct mgc_sign_in *in, stru
     return writing(s, replace, in, e);
 }
 
+static bool is_there(int dir, const char *name)
+{
+    struct stat st;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
+/* A first writer that was killed left something, too. */
+static bool was_never_written(const struct mgc_store *s)
+{
+    int dir = open_dir(s);
+    if (dir < 0)
+        return errno == ENOENT;
+    bool never = !is_there(dir, s->name) && !is_there(dir, s->new_name);
+    close(dir);
+    return never;
+}
+
 mgc_code mgc_store_sign_out(const struct mgc_store *s, struct mgc_error *e)
 {
     struct mgc_sign_in tombstone = {0};
-    struct stat        st;
-    if (lstat(s->path, &st) != 0 &&
-        errno == ENOENT) /* nothing to sign out of, so nothing is made */
+    if (was_never_written(s)) /* so nothing is made either */
         return MGC_OK;
     return writing(s, erase, &tombstone, e);
 }
