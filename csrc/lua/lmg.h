@@ -8,6 +8,7 @@
 #define LMG_H
 
 #include "core/base/error.h"
+#include "core/identity/store.h"
 #include "core/origin.h"
 
 #include <lauxlib.h>
@@ -77,6 +78,12 @@ int  lmg_child(lua_State *L); /* core.child */
 
 /* The open child at `arg`; raises. */
 struct mgc_child *lmg_check_child(lua_State *L, int arg);
+
+void lmg_store_register(lua_State *L);
+int  lmg_store(lua_State *L); /* core.store */
+
+/* The open store at `arg`; raises. */
+struct mgc_store *lmg_check_store(lua_State *L, int arg);
 
 void lmg_transport_register(lua_State *L);
 int  lmg_transport(lua_State *L); /* core.transport */

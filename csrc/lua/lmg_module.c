@@ -92,6 +92,7 @@ int luaopen_msgraph_core(lua_State *L)
                                          {"credential", lmg_credential},
                                          {"loopback", lmg_loopback},
                                          {"origin", lmg_origin},
+                                         {"store", lmg_store},
                                          {"transport", lmg_transport},
                                          {NULL, NULL}};
     luaL_checkversion(L);
@@ -99,6 +100,7 @@ int luaopen_msgraph_core(lua_State *L)
     lmg_credential_register(L);
     lmg_loopback_register(L);
     lmg_origin_register(L);
+    lmg_store_register(L);
     lmg_transport_register(L);
     luaL_newlib(L, functions);
     lua_pushstring(L, MSGRAPH_VERSION);

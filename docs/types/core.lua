@@ -173,6 +173,50 @@ function Child:stderr() end
 --- Kills it, and what it started, if it still runs. Twice is as good as once. Also __close and __gc.
 function Child:close() end
 
+---@class msgraph.core.StoreOpts
+---@field path string                its file; folders that are missing are made by the first write
+---@field key "environment"|"descriptor"|"keyring"|"none"|msgraph.core.Child  where the key it is encrypted with comes
+---                                  from: MSGRAPH_STORE_KEY, the descriptor MSGRAPH_STORE_KEY_FD, the kernel (which
+---                                  makes one, and forgets it at restart), nowhere (kept in plaintext), or what a
+---                                  program that ended printed, in base64: the key never becomes a string of Lua's
+
+---@class msgraph.core.SignIn         what is kept, its secrets aside
+---@field generation integer         another one after each write; 0: nothing was ever written
+---@field signed_out boolean         nothing else is kept then
+---@field authority? string
+---@field tenant_id? string
+---@field client_id? string
+---@field scope? string
+---@field username? string
+---@field object_id? string
+---@field cloud? string
+---@field has_refresh_token boolean
+---@field expires_in? integer        seconds the access token is still good, below 0 for none; nil: there is none
+
+---@class msgraph.core.Store          one sign-in on disk, shared by processes
+local Store = {}
+
+--- Raises for options of the wrong type; returns nil, failure for a key or path that can not be used. Touches
+--- nothing on disk.
+---@param opts msgraph.core.StoreOpts
+---@return msgraph.core.Store?
+---@return msgraph.core.Failure?
+function core.store(opts) end
+
+--- What is there now. Failures have the code "store", and say what to do.
+---@return msgraph.core.SignIn?
+---@return msgraph.core.Failure?
+function Store:read() end
+
+--- Drops everything that is kept, and leaves word that it was so: a renewal under way in any process can not
+--- bring it back. Also replaces a file that can not be read.
+---@return true?
+---@return msgraph.core.Failure?
+function Store:sign_out() end
+
+--- Wipes the key, when no credential needs the store any more. Twice is as good as once. Also __close and __gc.
+function Store:close() end
+
 ---@class msgraph.core.OriginOpts
 ---@field endpoint string            "https://graph.microsoft.com", scheme https, no path, no user info
 ---@field credential msgraph.core.Credential  its token is sent as `Authorization: Bearer`, to this endpoint only
@@ -237,7 +281,7 @@ function Origin:close() end
 ---@field code string                one of docs/errors.md's transport codes: "dns", "connect", "tls_untrusted",
 ---                                  "tls_name", "tls_expired", "tls", "reset", "truncated", "timeout_connect", "timeout_first_byte",
 ---                                  "timeout_stall", "timeout", "body_too_large", "bad_answer", "proxy", "cancelled", "token_refused",
----                                  "bad_request", "bad_option", "foreign_url", "program", "no_memory", "internal"
+---                                  "store", "store_busy", "bad_request", "bad_option", "foreign_url", "program", "no_memory", "internal"
 ---@field word? string               the peer's own word: OAuth's `error` of a refused token
 ---@field kind string                "auth" "network" "timeout" "cancelled" "ambiguous" "protocol" "invalid"
 ---@field message string             one sentence, without secrets

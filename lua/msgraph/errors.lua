@@ -90,6 +90,9 @@ M.HINTS = {
   -- the transport's
   token_refused = "no token could be had: if the sign-in service failed (HTTP 429 or 5xx), try again later; if a given "
     .. "token expired, get a new one; else check the authority, tenant_id and client_id",
+  store = "do what the message says; if it says to begin anew: msgraph logout, then msgraph login",
+  store_busy = "another process renews the same sign-in or was faster: try again; if it stays so, look at the process "
+    .. "named",
   dns = "the host name does not resolve: check the endpoint (MSGRAPH_ENDPOINT, cloud) and this machine's DNS",
   connect = "nothing accepts connections there: check the endpoint and its port, the firewall, and HTTPS_PROXY",
   proxy = "the proxy (HTTPS_PROXY) did not let the connection through: check its address, name and password, or "

@@ -22,6 +22,8 @@
     X(EDNS,               "dns",                "network",   "the host name could not be resolved") \
     X(ECONNECT,           "connect",            "network",   "no connection could be made")        \
     X(ETOKEN,             "token_refused",      "auth",      "no access token")                    \
+    X(ESTORE,             "store",              "auth",      "the stored sign-in can not be used") \
+    X(EBUSY,              "store_busy",         "auth",      "another process is at work on the stored sign-in") \
     X(EPROXY,             "proxy",              "network",   "the proxy refused the connection")   \
     X(ETLS,               "tls",                "network",   "the TLS handshake failed")           \
     X(ETLS_UNTRUSTED,     "tls_untrusted",      "network",   "the server's certificate is signed by no trusted authority") \
