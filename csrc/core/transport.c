@@ -120,14 +120,14 @@ static void release_parked(struct mgc_transport *t, const struct mgc_credential 
     }
 }
 
-/* Queues a request to the authority before all others. */
+/* Queues a request to the authority before all others; `*out` stays when none is needed after all. */
 static mgc_code fetch(struct mgc_transport *t, struct mgc_credential *c, mgc_step step,
                       struct mgc_exchange **out, struct mgc_error *e)
 {
     struct mgc_request  *r  = NULL;
     struct mgc_exchange *x  = NULL;
     mgc_code             rc = mgc_credential_begin(c, step, &r, &t->ids, e);
-    if (rc != MGC_OK)
+    if (rc != MGC_OK || r == NULL)
         return rc;
     if (mgc_exchange_new(&x, r, mgc_credential_login(c), mgc_now_ms()) != MGC_OK) {
         mgc_request_free(r);
@@ -195,7 +195,9 @@ static bool has_token(struct mgc_transport *t, struct mgc_exchange *x)
         x->attempt.token = mgc_token_ref(token);
         return true;
     }
-    if (mgc_credential_is_fetching(c)) {
+    const int64_t turn_ms = mgc_credential_in_line_ms(c);
+    if (mgc_credential_is_fetching(c) || turn_ms != MGC_NEVER) {
+        t->check_ms = mgc_earlier(t->check_ms, turn_ms);
         move(t, x, MGC_TOKEN);
     } else {
         mgc_credential_failure(c, &x->attempt.error);
@@ -342,6 +344,20 @@ static void end_overdue(struct mgc_transport *t, struct mgc_exchanges *list, int
     }
 }
 
+/* Those who wait for another process to renew a shared sign-in look again. */
+static void look_at_parked(struct mgc_transport *t, int64_t now_ms)
+{
+    struct mgc_exchange *next;
+    for (struct mgc_exchange *x = TAILQ_FIRST(&t->parked); x != NULL; x = next) {
+        next                  = TAILQ_NEXT(x, link);
+        const int64_t turn_ms = mgc_credential_in_line_ms(x->credential);
+        if (turn_ms <= now_ms)
+            move(t, x, MGC_ADMITTING);
+        else
+            t->check_ms = mgc_earlier(t->check_ms, turn_ms);
+    }
+}
+
 /* `check_ms` is a lower bound of all deadlines: when it is reached, all are looked at and it is
  * drawn anew. That happens every few seconds, not at every step. */
 static void check_deadlines(struct mgc_transport *t)
@@ -353,6 +369,7 @@ static void check_deadlines(struct mgc_transport *t)
     end_overdue(t, &t->under_way, now_ms);
     end_overdue(t, &t->waiting, now_ms);
     end_overdue(t, &t->parked, now_ms);
+    look_at_parked(t, now_ms);
     end_delays(t, now_ms);
 }
 

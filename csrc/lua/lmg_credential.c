@@ -173,6 +173,8 @@ int lmg_credential(lua_State *L)
     a.o.managed.client_id = a.o.proof.client_id;
     if (a.token == NULL)
         a.o.grant = grant_of(L, a.grant);
+    if (lua_getfield(L, 1, "store") != LUA_TNIL)
+        a.o.store = lmg_check_store(L, -1);
 
     struct lmg_credential *h = lua_newuserdatauv(L, sizeof *h, 0);
     h->core                  = NULL;

@@ -50,6 +50,7 @@ function core.escape(text) end
 ---@field rs256? boolean             signed as AD FS wants it: RS256 and x5t
 ---@field assertion_file? string     or a federated token's file, read again for each request
 ---@field refresh_token? string      of the grant refresh_token
+---@field store? msgraph.core.Store   of the grant refresh_token: where the sign-in is, shared with other processes
 ---@field assertion? string          of the grant on_behalf_of: the token of the user we act for
 ---@field ca_file? string            as the origin's
 ---@field host? "imds"|"app_service"|"azure_arc"|"azure_ml"|"service_fabric"|"cloud_shell"  of the grant managed_identity,

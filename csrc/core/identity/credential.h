@@ -10,6 +10,9 @@
  * A token that is AGING is renewed in the background; should that fail it goes on being used, and the next
  * try is 30 s later, doubling to 300 s (design/client.md 3).
  *
+ * A sign-in that is kept in a store is shared with other processes: whoever renews it does so for all, one at
+ * a time, and the others take over what he got.
+ *
  * Ownership: counted, like origins. Secrets are wiped with the last reference.
  */
 #ifndef MGC_CREDENTIAL_H
@@ -20,6 +23,7 @@
 #include "core/identity/device.h"
 #include "core/identity/managed.h"
 #include "core/identity/proof.h"
+#include "core/identity/store.h"
 #include "core/identity/token.h"
 #include "core/origin.h"
 #include "core/wire/attempt.h"
@@ -53,13 +57,14 @@ struct mgc_credential_options {
     const char              *scope;     /* "https://graph.microsoft.com/.default" */
     struct mgc_proof_options proof;
     const char              *refresh_token; /* MGC_REFRESH */
-    const char              *assertion;     /* MGC_ON_BEHALF_OF: the token of the user we act for */
-    const char              *ca_file;       /* as the origin's */
+    struct mgc_store        *store;     /* MGC_REFRESH: kept there, one more reference is taken */
+    const char              *assertion; /* MGC_ON_BEHALF_OF: the token of the user we act for */
+    const char              *ca_file;   /* as the origin's */
 
     struct mgc_managed_options managed; /* MGC_MANAGED_IDENTITY, which needs nothing of the above */
 };
 
-/* MGC_EOPTION, naming the option; MGC_ENOMEM. */
+/* MGC_EOPTION, naming the option; MGC_ESTORE; MGC_ENOMEM. */
 mgc_code mgc_credential_new(struct mgc_credential              **out,
                             const struct mgc_credential_options *options,
                             struct mgc_error                    *e) MGC_NODISCARD;
@@ -83,6 +88,9 @@ bool mgc_credential_wants(const struct mgc_credential *c, int64_t now_ms);
 
 /* Whether one is under way, for which it is worth waiting. */
 bool mgc_credential_is_fetching(const struct mgc_credential *c);
+
+/* When to begin again because another process is renewing the sign-in just now; MGC_NEVER: it is not. */
+int64_t mgc_credential_in_line_ms(const struct mgc_credential *c);
 
 /* Why there is no token, when none is there, wanted or under way. */
 void mgc_credential_failure(const struct mgc_credential *c, struct mgc_error *e);
@@ -110,9 +118,10 @@ mgc_code mgc_credential_bring(struct mgc_credential *c, const char *code, const 
 /* The login endpoint, as an origin that sends no token. NULL for a given credential. */
 struct mgc_origin *mgc_credential_login(const struct mgc_credential *c);
 
-/* The request for a step; from here on until mgc_credential_settle() it wants no other.
+/* The request for a step; from here on until mgc_credential_settle() it wants no other. `*out` is NULL when
+ * another process has renewed meanwhile, so there is a token. MGC_EBUSY: one is at it, see above.
  * MGC_ENOMEM, MGC_EOPTION (an assertion file that can not be read), MGC_EREQUEST (a step that comes before the
- * one it needs), with the reason in `e`. */
+ * one it needs), MGC_ESTORE, with the reason in `e`. */
 mgc_code mgc_credential_begin(struct mgc_credential *c, mgc_step step, struct mgc_request **out,
                               struct mgc_uuid_pool *ids, struct mgc_error *e) MGC_NODISCARD;
 

@@ -1,0 +1,436 @@
+/* csrc/core/identity/fetch.c - see credential.h: its requests for tokens, and their answers. */
+#include "core/base/clock.h"
+#include "core/base/headers.h"
+#include "core/base/mem.h"
+#include "core/identity/answer.h"
+#include "core/identity/credential.h"
+#include "core/identity/credential_priv.h"
+#include "core/identity/form.h"
+#include "core/wire/global.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    DEADLINE_MS        = 30 * 1000,
+    TRIES              = 2, /* a token request that failed for a passing reason is sent once more */
+    AGAIN_MS           = 1000,
+    HINT_MAX_MS        = 30 * 1000,  /* a longer Retry-After is not waited for, but respected */
+    REFUSED_MS         = 60 * 1000,  /* a refusal is not asked for again so soon */
+    FOR_USER_MS        = 120 * 1000, /* nor one that only a user can mend */
+    RENEW_AGAIN_MAX_MS = 300 * 1000,
+    WRITES             = 3, /* of a new sign-in, while others write, too */
+    OFFSET_MIN_S       = 2
+};
+
+/* ---- asking for one ---------------------------------------------------------------------------- */
+
+struct mgc_origin *mgc_credential_login(const struct mgc_credential *c)
+{
+    return c->login;
+}
+
+/* What a token is asked for with. */
+static void add_grant(const struct mgc_credential *c, struct mgc_form *f)
+{
+    switch (c->grant) {
+    case MGC_CLIENT_CREDENTIALS:
+        mgc_form_add(f, "grant_type", "client_credentials");
+        break;
+    case MGC_REFRESH:
+        mgc_form_add(f, "grant_type", "refresh_token");
+        mgc_form_add(f, "refresh_token", c->refresh_token.text);
+        break;
+    case MGC_ON_BEHALF_OF:
+        mgc_form_add(f, "grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+        mgc_form_add(f, "requested_token_use", "on_behalf_of");
+        mgc_form_add(f, "assertion", c->assertion.text);
+        break;
+    case MGC_GIVEN:
+    case MGC_MANAGED_IDENTITY: /* has no form */
+        break;
+    }
+}
+
+static void add_step(const struct mgc_credential *c, struct mgc_form *f)
+{
+    switch (c->step) {
+    case MGC_RENEW:
+        add_grant(c, f);
+        break;
+    case MGC_DEVICE_START:
+        break;
+    case MGC_DEVICE_POLL:
+        mgc_form_add(f, "grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+        mgc_form_add(f, "device_code", c->device_code.text);
+        break;
+    case MGC_REDEEM:
+        mgc_form_add(f, "grant_type", "authorization_code");
+        mgc_form_add(f, "code", c->code.text);
+        mgc_form_add(f, "code_verifier", c->verifier.text);
+        mgc_form_add(f, "redirect_uri", c->redirect_uri);
+        break;
+    }
+}
+
+/* We understand claims challenges, and say so (FACTS 6.4). */
+static void add_claims(const struct mgc_credential *c, struct mgc_form *f)
+{
+    static const char capable[] = "{\"access_token\":{\"xms_cc\":{\"values\":[\"cp1\"]}}}";
+    mgc_form_add(f, "claims", c->claims.len > 0 ? mgc_buf_text(&c->claims) : capable);
+}
+
+static mgc_code fill(struct mgc_credential *c, struct mgc_form *f, const char *token_path,
+                     struct mgc_uuid_pool *ids, struct mgc_error *e)
+{
+    struct mgc_buf audience;
+    mgc_buf_init(&audience, SIZE_MAX);
+    f->rc = mgc_buf_append(&audience, c->login->base, strlen(c->login->base));
+    if (f->rc == MGC_OK)
+        f->rc = mgc_buf_append(&audience, token_path, strlen(token_path));
+    mgc_form_add(f, "scope", c->scope);
+    add_claims(c, f);
+    add_step(c, f);
+    mgc_proof_add(&c->proof, f, mgc_buf_text(&audience), (int64_t)time(NULL) + c->offset_s, ids, e);
+    mgc_buf_clear(&audience);
+    return f->rc;
+}
+
+/* Path below the authority; the token endpoint's unless it is about a device code. */
+static mgc_code path_of(const struct mgc_credential *c, mgc_step step, struct mgc_buf *path)
+{
+    const char *last = step == MGC_DEVICE_START ? "devicecode" : "token";
+    mgc_code    rc   = mgc_buf_append(path, c->tenant_path, strlen(c->tenant_path));
+    return rc == MGC_OK ? mgc_buf_append(path, last, strlen(last)) : rc;
+}
+
+static mgc_code make_request(struct mgc_credential *c, struct mgc_request **out,
+                             struct mgc_uuid_pool *ids, struct mgc_error *e)
+{
+    static const struct mgc_header typed = {.name      = "Content-Type",
+                                            .value     = "application/x-www-form-urlencoded",
+                                            .name_len  = 12,
+                                            .value_len = 33};
+    struct mgc_form                form;
+    struct mgc_buf                 path;
+    mgc_form_init(&form);
+    mgc_buf_init(&path, SIZE_MAX);
+    mgc_code rc = path_of(c, c->step, &path);
+    rc          = rc == MGC_OK ? fill(c, &form, mgc_buf_text(&path), ids, e)
+                               : mgc_error_set(e, rc, "while a token was asked for");
+    if (rc == MGC_OK) {
+        const struct mgc_request_spec spec = {.method      = "POST",
+                                              .target      = mgc_buf_text(&path),
+                                              .target_len  = path.len,
+                                              .headers     = &typed,
+                                              .n_headers   = 1,
+                                              .body        = mgc_buf_text(&form.text),
+                                              .body_len    = form.text.len,
+                                              .repeat      = MGC_IDEMPOTENT,
+                                              .deadline_ms = DEADLINE_MS};
+        rc                                 = mgc_request_new(out, &spec, c->login, ids, e);
+    }
+    mgc_form_clear(&form);
+    mgc_buf_clear(&path);
+    return rc;
+}
+
+static const char *comes_too_early(const struct mgc_credential *c, mgc_step step)
+{
+    if (step == MGC_DEVICE_POLL && c->device_code.text == NULL)
+        return "there is no device code yet";
+    if (step == MGC_REDEEM && c->code.text == NULL)
+        return "there is no authorization code yet";
+    if (step == MGC_RENEW && !mgc_credential_can_renew(c))
+        return "nobody has signed in";
+    return NULL;
+}
+
+mgc_code mgc_credential_repeat(struct mgc_credential *c, struct mgc_request **out,
+                               struct mgc_uuid_pool *ids, struct mgc_error *e)
+{
+    mgc_code rc = c->managed != NULL ? mgc_managed_begin(c->managed, out, ids, e)
+                                     : make_request(c, out, ids, e);
+    c->fetching = rc == MGC_OK;
+    c->began_ms = mgc_now_ms();
+    c->forks    = mgc_global_forks();
+    if (rc != MGC_OK) {
+        c->failure = *e;
+        mgc_stored_leave(&c->stored);
+    }
+    return rc;
+}
+
+/* The turn to renew a sign-in that is shared. `*done`: somebody else has. */
+static mgc_code take_turn(struct mgc_credential *c, bool *done, struct mgc_error *e)
+{
+    const int64_t now_ms = mgc_now_ms();
+    bool          news   = false;
+    mgc_code      rc     = mgc_stored_take(&c->stored, now_ms, &news, e);
+    c->in_line           = rc == MGC_EBUSY;
+    if (c->in_line) {
+        c->next_try_ms = now_ms + MGC_STORED_AGAIN_MS;
+        return rc;
+    }
+    if (rc == MGC_OK && news && mgc_credential_adopt(c, now_ms) != MGC_OK)
+        rc = mgc_error_set(e, MGC_ENOMEM, NULL);
+    if (rc == MGC_OK && !mgc_credential_can_renew(c))
+        rc = mgc_error_set(e, MGC_ETOKEN, "the user has signed out");
+    *done = rc == MGC_OK && mgc_credential_freshness(c, now_ms) == MGC_FRESH;
+    if (rc != MGC_OK || *done)
+        mgc_stored_leave(&c->stored);
+    if (rc != MGC_OK) {
+        c->failure     = *e;
+        c->next_try_ms = now_ms + REFUSED_MS;
+    }
+    return rc;
+}
+
+mgc_code mgc_credential_begin(struct mgc_credential *c, mgc_step step, struct mgc_request **out,
+                              struct mgc_uuid_pool *ids, struct mgc_error *e)
+{
+    const char *reason = comes_too_early(c, step);
+    if (reason != NULL)
+        return mgc_error_set(e, MGC_EREQUEST, "%s", reason);
+    if (mgc_credential_is_fetching(c))
+        return mgc_error_set(e, MGC_EREQUEST, "the credential is signing in already");
+    c->step       = step;
+    bool     done = false;
+    mgc_code rc   = MGC_OK;
+    *out          = NULL;
+    if (step == MGC_RENEW && c->stored.store != NULL)
+        rc = take_turn(c, &done, e);
+    return rc != MGC_OK || done ? rc : mgc_credential_repeat(c, out, ids, e);
+}
+
+void mgc_credential_abandon(struct mgc_credential *c, mgc_code code)
+{
+    c->fetching = false;
+    c->tries    = 0;
+    if (c->managed != NULL)
+        mgc_managed_reset(c->managed);
+    mgc_error_set(&c->failure, code, "while a token was asked for");
+    mgc_stored_leave(&c->stored);
+}
+
+/* ---- the answer --------------------------------------------------------------------------------- */
+
+static void learn_clock(struct mgc_credential *c, const struct mgc_attempt *a)
+{
+    const char *date;
+    size_t      n;
+    char        text[64];
+    if (!mgc_header_find(mgc_buf_text(&a->headers), a->headers.len, "Date", &date, &n) ||
+        n >= sizeof text)
+        return;
+    memcpy(text, date, n);
+    text[n]     = '\0';
+    time_t then = curl_getdate(text, NULL);
+    if (then == -1)
+        return;
+    int64_t offset = (int64_t)then - (int64_t)time(NULL);
+    c->offset_s    = offset <= -OFFSET_MIN_S || offset >= OFFSET_MIN_S ? offset : 0;
+}
+
+/* Whose sign-in it is: written when a user has signed in, and kept from then on. */
+static bool name_sign_in(const struct mgc_credential *c, struct mgc_sign_in *in)
+{
+    const uint64_t generation = in->generation;
+    mgc_sign_in_clear(in);
+    in->generation = generation;
+    return mgc_copy_text(&in->authority, c->login->base) && mgc_copy_text(&in->tenant, c->tenant) &&
+           mgc_copy_text(&in->client_id, c->proof.client_id) && mgc_copy_text(&in->scope, c->scope);
+}
+
+static mgc_code fill_sign_in(const struct mgc_credential *c, const struct mgc_token_answer *t,
+                             int64_t life_s, struct mgc_sign_in *in)
+{
+    if (c->step != MGC_RENEW && !name_sign_in(c, in))
+        return MGC_ENOMEM;
+    mgc_code rc =
+        mgc_secret_set(&in->refresh_token, "", c->refresh_token.text, c->refresh_token.len);
+    in->expires_s = (int64_t)time(NULL) + c->offset_s + life_s;
+    return rc != MGC_OK
+               ? rc
+               : mgc_secret_set(&in->access_token, "", t->access_token.text, t->access_token.len);
+}
+
+/* Puts what came into the store. A new sign-in replaces whatever was written there meanwhile; a renewal does not: what
+ * was written is a sign-out or somebody's new sign-in, and holds. That it can not be written for another reason is the
+ * next process's trouble, which has to renew once more; a user who signs in hears of it. */
+static mgc_code keep(struct mgc_credential *c, const struct mgc_token_answer *t, int64_t life_s,
+                     struct mgc_error *e)
+{
+    struct mgc_stored *s    = &c->stored;
+    bool               news = false;
+    mgc_code           rc   = MGC_EBUSY;
+    if (c->refresh_token.text == NULL)
+        return mgc_error_set(e, MGC_EANSWER, "%s sent no refresh token to keep", c->login->base);
+    for (int i = 0; rc == MGC_EBUSY && i < WRITES; i++) {
+        if (fill_sign_in(c, t, life_s, &s->in) != MGC_OK)
+            return mgc_error_set(e, MGC_ENOMEM, NULL);
+        rc = mgc_store_write(s->store, &s->in, e);
+        if (rc == MGC_EBUSY && mgc_stored_read(s, &news, e) != MGC_OK)
+            return e->code;
+        if (rc == MGC_EBUSY && c->step == MGC_RENEW)
+            return mgc_credential_adopt(c, mgc_now_ms()) == MGC_OK
+                       ? MGC_OK
+                       : mgc_error_set(e, MGC_ENOMEM, NULL);
+    }
+    return c->step == MGC_RENEW ? MGC_OK : rc;
+}
+
+static mgc_code take_token(struct mgc_credential *c, const struct mgc_token_answer *t,
+                           struct mgc_error *e)
+{
+    const char *fault = mgc_token_fault(t->access_token.text, t->access_token.len);
+    if (fault != NULL)
+        return mgc_error_set(e, MGC_EANSWER, "the access token: %s", fault);
+    /* counted from when it was asked for: never too long */
+    int64_t  life_s = t->life_s > 0 ? t->life_s : 3600;
+    mgc_code rc     = mgc_credential_set_token(c, t->access_token.text, t->access_token.len,
+                                               c->began_ms, life_s * 1000, t->refresh_s * 1000);
+    if (rc == MGC_OK && t->refresh_token.text != NULL && c->grant == MGC_REFRESH)
+        rc = mgc_secret_set(&c->refresh_token, "", t->refresh_token.text, t->refresh_token.len);
+    if (rc != MGC_OK)
+        return mgc_error_set(e, rc, NULL);
+    if (c->stored.store != NULL)
+        rc = keep(c, t, life_s, e);
+    if (rc != MGC_OK)
+        return rc;
+    mgc_credential_want_claims(c, NULL);
+    c->needs_user = false;
+    mgc_secret_clear(&c->device_code); /* each is good for one token */
+    mgc_secret_clear(&c->code);
+    mgc_secret_clear(&c->verifier);
+    return MGC_OK;
+}
+
+static mgc_code take_prompt(struct mgc_credential *c, const struct mgc_attempt *a,
+                            struct mgc_error *e)
+{
+    mgc_code rc = mgc_device_read(&c->prompt, &c->device_code, mgc_buf_text(&a->body), a->body.len);
+    return rc == MGC_OK ? MGC_OK
+                        : mgc_error_set(e, rc, "%s answered HTTP %d, and no device code",
+                                        c->login->base, a->status);
+}
+
+/* Words that say: the user must come (RFC 6749 5.2, OpenID Connect Core 3.1.2.6). */
+static bool is_for_user(const char *error)
+{
+    static const char *const words[] = {"invalid_grant", "interaction_required", "login_required",
+                                        "consent_required"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(error, words[i]) == 0)
+            return true;
+    return false;
+}
+
+static mgc_code refuse(struct mgc_credential *c, const struct mgc_token_answer *t,
+                       struct mgc_error *e)
+{
+    c->needs_user |= c->step == MGC_RENEW && is_for_user(t->error);
+    mgc_error_set(e, MGC_ETOKEN, "%s%s%s", t->error, t->error[0] != '\0' ? ": " : "", t->text);
+    snprintf(e->word, sizeof e->word, "%.*s", MGC_WORD_MAX - 1, t->error);
+    return MGC_ETOKEN;
+}
+
+/* Nothing says that the next try would end the same. */
+static bool is_passing(const struct mgc_attempt *a)
+{
+    return a->error.code != MGC_OK || a->status >= 500 || a->status == 429 || a->status == 408;
+}
+
+static bool is_final(mgc_code code)
+{
+    return code == MGC_ENOMEM || code == MGC_ECANCELLED;
+}
+
+static mgc_code judge_managed(struct mgc_credential *c, const struct mgc_attempt *a, int64_t now_ms,
+                              int64_t *again_ms, struct mgc_error *e)
+{
+    struct mgc_token_answer t = {0};
+    if (a->error.code == MGC_OK)
+        learn_clock(c, a); /* some say when a token ends, by their own clock */
+    mgc_code rc = mgc_managed_settle(c->managed, a, now_ms, (int64_t)time(NULL) + c->offset_s, &t,
+                                     again_ms, e);
+    if (rc == MGC_OK)
+        rc = take_token(c, &t, e);
+    mgc_answer_clear(&t);
+    return rc;
+}
+
+/* `*again_ms` >= 0 when it is worth a second try at once or a little later. */
+static mgc_code judge(struct mgc_credential *c, const struct mgc_attempt *a, int64_t *again_ms,
+                      struct mgc_error *e)
+{
+    struct mgc_token_answer t = {0};
+    int64_t ms = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, time(NULL));
+    if (a->error.code != MGC_OK) {
+        *again_ms = is_final(a->error.code) ? -1 : AGAIN_MS;
+        return mgc_error_set(e, a->error.code, "while signing in at %s: %s", c->login->base,
+                             mgc_error_detail(&a->error));
+    }
+    learn_clock(c, a);
+    if (is_passing(a)) {
+        *again_ms = ms < 0 ? AGAIN_MS : ms <= HINT_MAX_MS ? ms : -1;
+        mgc_error_set(e, MGC_ETOKEN, "%s answered HTTP %d", c->login->base, a->status);
+        snprintf(e->word, sizeof e->word, "temporarily_unavailable"); /* RFC 6749's word for it */
+        return MGC_ETOKEN;
+    }
+    if (c->step == MGC_DEVICE_START && a->status == 200)
+        return take_prompt(c, a, e);
+    mgc_code rc = mgc_answer_read(&t, mgc_buf_text(&a->body), a->body.len);
+    if (rc != MGC_OK)
+        return mgc_error_set(e, rc, "%s answered HTTP %d, and no token", c->login->base, a->status);
+    if (t.access_token.text != NULL) {
+        rc = take_token(c, &t, e);
+    } else {
+        rc        = refuse(c, &t, e);
+        *again_ms = t.clock_wrong && !c->clock_mended ? 0 : -1;
+        c->clock_mended |= t.clock_wrong;
+    }
+    mgc_answer_clear(&t);
+    return rc;
+}
+
+static void note_failure(struct mgc_credential *c, const struct mgc_attempt *a, int64_t now_ms,
+                         const struct mgc_error *e)
+{
+    int64_t hint = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, time(NULL));
+    c->failure   = *e;
+    if (mgc_credential_freshness(c, now_ms) !=
+        MGC_STALE) { /* the renewal failed; the token is still good */
+        c->next_try_ms    = mgc_earlier(now_ms + c->renew_again_ms, c->token->stale_ms);
+        c->renew_again_ms = mgc_earlier(2 * c->renew_again_ms, RENEW_AGAIN_MAX_MS);
+    } else if (is_passing(a)) {
+        c->next_try_ms = hint >= 0 ? now_ms + hint : now_ms;
+    } else {
+        c->next_try_ms = now_ms + (c->needs_user ? FOR_USER_MS : REFUSED_MS);
+    }
+}
+
+mgc_code mgc_credential_settle(struct mgc_credential *c, const struct mgc_attempt *a,
+                               int64_t now_ms, int64_t *again_ms, struct mgc_error *e)
+{
+    *again_ms   = -1;
+    mgc_code rc = c->managed != NULL ? judge_managed(c, a, now_ms, again_ms, e)
+                                     : judge(c, a, again_ms, e);
+    c->tries++;
+    if (rc != MGC_OK && *again_ms >= 0 && (c->managed != NULL || c->tries < TRIES))
+        return rc; /* still fetching */
+    *again_ms   = -1;
+    c->fetching = false;
+    c->tries    = 0;
+    mgc_stored_leave(&c->stored);
+    if (rc == MGC_OK) {
+        c->renew_again_ms = MGC_RENEW_AGAIN_MS;
+        c->clock_mended   = false;
+        c->next_try_ms    = 0;
+    } else if (c->step == MGC_RENEW) { /* the other steps have somebody who hears of it */
+        note_failure(c, a, now_ms, e);
+    }
+    return rc;
+}
