@@ -3,7 +3,7 @@
 
 void lmg_push_failure(lua_State *L, const struct mgc_error *e, const char *kind, mgc_phase phase)
 {
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 9);
     lua_pushstring(L, mgc_code_name(e->code));
     lua_setfield(L, -2, "code");
     lua_pushstring(L, kind);
@@ -13,6 +13,10 @@ void lmg_push_failure(lua_State *L, const struct mgc_error *e, const char *kind,
     if (e->word[0] != '\0') {
         lua_pushstring(L, e->word);
         lua_setfield(L, -2, "word");
+    }
+    if (e->subword[0] != '\0') {
+        lua_pushstring(L, e->subword);
+        lua_setfield(L, -2, "subword");
     }
     lua_pushstring(L, mgc_phase_name(phase));
     lua_setfield(L, -2, "phase");

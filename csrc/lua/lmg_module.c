@@ -6,6 +6,8 @@
 #include "core/base/clock.h"
 #include "core/base/headers.h"
 #include "core/base/url.h"
+#include "core/identity/challenge.h"
+#include "core/identity/claims.h"
 #include "core/wire/wire.h"
 #include "lua/lmg.h"
 
@@ -79,6 +81,29 @@ static int core_header(lua_State *L)
     return 1;
 }
 
+/* core.claims(block) -> JSON text | nil */
+static int core_claims(lua_State *L)
+{
+    size_t               n;
+    const char          *block = luaL_checklstring(L, 1, &n);
+    struct mgc_challenge c;
+    struct mgc_error     e;
+    luaL_Buffer          b; /* before what would be lost if this raised */
+    char                *out = luaL_buffinitsize(L, &b, MGC_CLAIMS_MAX);
+    mgc_code             rc  = mgc_challenge_read(block, n, &c);
+    if (rc != MGC_OK) {
+        mgc_error_set(&e, rc, NULL);
+        return lmg_fail(L, &e);
+    }
+    const size_t len = c.claims.len;
+    memcpy(out, mgc_buf_text(&c.claims), len);
+    mgc_challenge_clear(&c);
+    if (len == 0)
+        return 0;
+    luaL_pushresultsize(&b, len);
+    return 1;
+}
+
 __attribute__((visibility("default"))) int luaopen_msgraph_core(lua_State *L);
 
 int luaopen_msgraph_core(lua_State *L)
@@ -89,6 +114,7 @@ int luaopen_msgraph_core(lua_State *L)
                                          {"segment", core_segment},
                                          {"header", core_header},
                                          {"child", lmg_child},
+                                         {"claims", core_claims},
                                          {"credential", lmg_credential},
                                          {"loopback", lmg_loopback},
                                          {"origin", lmg_origin},

@@ -284,6 +284,7 @@ function Origin:close() end
 ---                                  "timeout_stall", "timeout", "body_too_large", "bad_answer", "proxy", "cancelled", "token_refused",
 ---                                  "store", "store_busy", "bad_request", "bad_option", "foreign_url", "program", "no_memory", "internal"
 ---@field word? string               the peer's own word: OAuth's `error` of a refused token
+---@field subword? string            its closer word: Entra's `suberror`
 ---@field kind string                "auth" "network" "timeout" "cancelled" "ambiguous" "protocol" "invalid"
 ---@field message string             one sentence, without secrets
 ---@field phase "not_sent"|"sent"|"answered"  how far the request came: nothing of it left | perhaps all of it | an answer
@@ -301,6 +302,12 @@ function Origin:close() end
 ---@param name string
 ---@return string?
 function core.header(block, name) end
+
+--- The claims a resource demands of the next token: of the Bearer challenges in WWW-Authenticate, decoded and
+--- checked to be a JSON object of at most 8 KiB. nil: none are demanded.
+---@param block string raw header block
+---@return string? json to be sent as `claims` with a token request
+function core.claims(block) end
 
 ---@class msgraph.core.Transport      many requests over one curl multi handle: queue, step, take, cancel, close.
 ---                                    In a forked child every call raises but close().

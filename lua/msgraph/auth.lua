@@ -282,16 +282,24 @@ local function make_core(settings)
   return made
 end
 
+-- Where an administrator lets the app in (FACTS 7.1), if there is one to let in.
+local function consent_url(settings)
+  if not (settings.authority and settings.tenant_id and settings.client_id) then return nil end
+  return ("%s/%s/adminconsent?client_id=%s"):format(settings.authority:gsub("/$", ""), core.escape(settings.tenant_id),
+    core.escape(settings.client_id))
+end
+
 ---@class msgraph.Opened
 ---@field core msgraph.core.Credential
 ---@field login? string the host it signs in at
+---@field consent_url? string
 ---@field guard? msgraph.auth.Guard what a client has to do around each request
 
 local function open(held, settings, spec)
   local made, err = make_core(settings)
   if not made then return nil, err end
   local login = settings.endpoint or settings.authority
-  local opened = { core = made, login = login and login:match("^%a+://([^/:]+)") }
+  local opened = { core = made, login = login and login:match("^%a+://([^/:]+)"), consent_url = consent_url(settings) }
   if spec.sign_in then
     local user = require "msgraph.auth.user" -- only who needs it loads it
     opened.guard = user.guard(made, function() return user[spec.sign_in](made, held, settings) end)

@@ -21,6 +21,7 @@ local M = {}
 ---@field package origin msgraph.core.Origin
 ---@field package login? string the sign-in host, where it is another than the endpoint's
 ---@field package signs_in? msgraph.core.Credential one that can get a token by itself
+---@field package consent_url? string where an administrator lets the app in
 ---@field package guard? msgraph.auth.Guard of a credential that takes more than the core
 local Client = { __name = "msgraph.Client" }
 Client.__index = Client
@@ -156,7 +157,7 @@ end
 function Client:exchange(request)
   local send_it = self.guard and attempt_guarded or attempt
   local raw, failure = send_it(self, request)
-  if not raw then return nil, errors.from_failure(failure, request, self.login) end
+  if not raw then return nil, errors.from_failure(failure, request, self.login, self.consent_url) end
   if raw.acted_before and repeatable.done_before(request, raw) then raw.status, raw.body = 204, "" end
   return raw
 end
@@ -264,7 +265,7 @@ function Client:sign_in()
   if self.closed then return nil, errors.from_failure(CLOSED) end
   local failure = self.guard and self.guard.ready(self.origin)
   if not failure and self.signs_in then failure = select(2, loop.sign_in(self.signs_in, "token")) end
-  if failure then return nil, errors.from_failure(failure, nil, self.login) end
+  if failure then return nil, errors.from_failure(failure, nil, self.login, self.consent_url) end
   return true
 end
 
@@ -306,7 +307,7 @@ function M.connect(opts)
   local login = opened.login ~= settings.endpoint:match("^%a+://([^/:]+)") and opened.login or nil
   local client = setmetatable({
     origin = origin, endpoint = settings.endpoint, login = login, guard = opened.guard,
-    signs_in = opened.login and opened.core,
+    signs_in = opened.login and opened.core, consent_url = opened.consent_url,
   }, Client)
   local ok
   ok, failure = loop.open(client)

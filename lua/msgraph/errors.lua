@@ -375,10 +375,10 @@ local function path_of(target)
 end
 
 -- The sign-in said no: its word becomes the code. Entra appends ids and a time to its sentence.
-local function refused_sign_in(err, word)
-  err.code = word and text_or_nil(word) or err.code
+local function refused_sign_in(err, failure, consent_url)
+  err.code = failure.word and text_or_nil(failure.word) or err.code
   err.message = err.message:gsub("%s*Trace ID:?.*$", "")
-  err.hint = aadsts.hint(err.message) or M.HINTS[err.code] or M.HINTS.token_refused
+  err.hint = aadsts.hint(err.message, failure.subword, consent_url) or M.HINTS[err.code] or M.HINTS.token_refused
 end
 
 -- The sign-in host could not be reached or used: all that tells is that the message names it.
@@ -399,8 +399,9 @@ local UNREACHED = { network = true, timeout = true, protocol = true }
 ---@param failure msgraph.core.Failure
 ---@param request? msgraph.core.Request
 ---@param login? string the sign-in host, where it is another than Graph's
+---@param consent_url? string where an administrator lets the app in
 ---@return msgraph.Error
-function M.from_failure(failure, request, login)
+function M.from_failure(failure, request, login, consent_url)
   local err = {
     kind = failure.kind, code = failure.code, message = one_line(failure.message or failure.code),
     status = failure.status, request_id = id_or_nil(failure.request_id),
@@ -408,7 +409,7 @@ function M.from_failure(failure, request, login)
     phase = failure.phase, method = request and request.method, path = request and path_of(request.target),
   }
   if failure.code == "token_refused" then
-    refused_sign_in(err, failure.word)
+    refused_sign_in(err, failure, consent_url)
   elseif UNREACHED[err.kind] and is_without_identity(err) then
     err.hint = M.HINTS.managed_identity
   elseif login and UNREACHED[err.kind] and err.message:find(login, 1, true) then

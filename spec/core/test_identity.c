@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/identity/answer.h"
 #include "core/identity/base64.h"
+#include "core/identity/claims.h"
 #include "core/identity/jwt.h"
 #include "core/identity/token.h"
 
@@ -63,8 +64,26 @@ static void test_base64url(void)
         mgc_buf_init(&b, 100);
         CHECK_INT(MGC_OK, mgc_base64url(&b, cases[i].in, strlen(cases[i].in)));
         CHECK_TEXT(cases[i].out, mgc_buf_text(&b));
+        mgc_buf_truncate(&b, 0);
+        CHECK_INT(MGC_OK, mgc_base64url_decode(&b, cases[i].out, strlen(cases[i].out)));
+        CHECK_TEXT(cases[i].in, mgc_buf_text(&b));
         mgc_buf_clear(&b);
     }
+}
+
+static void test_what_is_not_base64url(void)
+{
+    static const char *const cases[] = {"Z",   "Zg==",    "Zh",    "Zm9",  "+_8",
+                                        "/_8", "Zm9v Zg", "Zm9v.", "Zm9=", "\xc3\xbc"};
+    struct mgc_buf           b;
+    mgc_buf_init(&b, 8);
+    CHECK_INT(MGC_OK, mgc_buf_append(&b, "kept", 4));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        CHECK_INT(MGC_EANSWER, mgc_base64url_decode(&b, cases[i], strlen(cases[i])));
+    CHECK_INT(MGC_EANSWER, mgc_base64url_decode(&b, "Zm9v\0Zm9v", 9));
+    CHECK_INT(MGC_ETOO_LARGE, mgc_base64url_decode(&b, "Zm9vZm9v", 8));
+    CHECK_TEXT("kept", mgc_buf_text(&b));
+    mgc_buf_clear(&b);
 }
 
 /* ---- answers -------------------------------------------------------------------------------------- */
@@ -99,6 +118,66 @@ static void test_answers(void)
     CHECK(a.access_token.text == NULL);
 }
 
+static void test_answers_in_full(void)
+{
+    struct mgc_token_answer a;
+    CHECK_INT(MGC_OK,
+              read_answer(&a, "{\"access_token\":\"t\",\"id_token\":\"i\",\"scope\":\"User.Read "
+                              "Mail.Read\"}"));
+    CHECK_TEXT("i", a.id_token.text);
+    CHECK_TEXT("User.Read Mail.Read", mgc_buf_text(&a.scope));
+    CHECK_TEXT("", a.suberror);
+    CHECK_INT(0, a.claims.len);
+    mgc_answer_clear(&a);
+    mgc_answer_clear(&a);
+    CHECK_INT(MGC_OK,
+              read_answer(&a, "{\"error\":\"interaction_required\",\"suberror\":\"basic_action\","
+                              "\"claims\":\"{\\\"access_token\\\":{}}\"}"));
+    CHECK_TEXT("basic_action", a.suberror);
+    CHECK_TEXT("{\"access_token\":{}}", mgc_buf_text(&a.claims));
+    mgc_answer_clear(&a);
+}
+
+static void test_claims_of_an_answer_that_are_none(void)
+{
+    static const char *const cases[] = {"\"\"",          "5", "{}", "\"[]\"", "\"{\"", "\"{}{}\"",
+                                        "\"eyJhIjoxfQ\""};
+    struct mgc_token_answer  a;
+    char                     json[2 * MGC_CLAIMS_MAX];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(json, sizeof json, "{\"error\":\"x\",\"claims\":%s}", cases[i]);
+        CHECK_INT(MGC_OK, read_answer(&a, json));
+        CHECK_INT(0, a.claims.len);
+        mgc_answer_clear(&a);
+    }
+    for (int n = MGC_CLAIMS_MAX; n <= MGC_CLAIMS_MAX + 1; n++) {
+        snprintf(json, sizeof json, "{\"error\":\"x\",\"claims\":\"{%*s}\"}", n - 2, "");
+        CHECK_INT(MGC_OK, read_answer(&a, json));
+        CHECK_INT(n <= MGC_CLAIMS_MAX ? n : 0, a.claims.len);
+        mgc_answer_clear(&a);
+    }
+}
+
+static void test_an_answer_survives_every_lack_of_memory(void)
+{
+    static const char json[] = "{\"access_token\":\"t\",\"refresh_token\":\"r\",\"id_token\":\"i\","
+                               "\"scope\":\"s\",\"claims\":\"{}\"}";
+    const long        live   = fake_mem_live();
+    mgc_code          rc     = MGC_ENOMEM;
+    long              n      = 0;
+    for (; rc == MGC_ENOMEM; n++) {
+        struct mgc_token_answer a;
+        fake_mem_fail_at(n);
+        rc = read_answer(&a, json);
+        fake_mem_fail_at(-1);
+        CHECK(rc == MGC_OK || a.access_token.text == NULL);
+        mgc_answer_clear(&a);
+        CHECK_INT(live, fake_mem_live());
+    }
+    CHECK_INT(MGC_OK, rc);
+    CHECK_INT(6, n);
+}
+
 static void test_what_is_no_answer(void)
 {
     static const char *const cases[] = {"",
@@ -120,17 +199,24 @@ static char      pem_file[] = "/tmp/msgraph-key-XXXXXX", p12_file[] = "/tmp/msgr
 static EVP_PKEY *rsa;
 static X509     *certificate;
 
+/* Valid from `from` to `until` seconds from now. */
+static X509 *new_certificate(EVP_PKEY *key, long from, long until)
+{
+    X509 *cert = X509_new();
+    X509_set_version(cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+    X509_gmtime_adj(X509_getm_notBefore(cert), from);
+    X509_gmtime_adj(X509_getm_notAfter(cert), until);
+    X509_set_pubkey(cert, key);
+    X509_sign(cert, key, EVP_sha256());
+    return cert;
+}
+
 static void make_files(void)
 {
     rsa         = EVP_RSA_gen(2048);
-    certificate = X509_new();
-    X509_set_version(certificate, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
-    X509_set_pubkey(certificate, rsa);
-    X509_sign(certificate, rsa, EVP_sha256());
-    FILE *pem = fdopen(mkstemp(pem_file), "w");
+    certificate = new_certificate(rsa, 0, 86400);
+    FILE *pem   = fdopen(mkstemp(pem_file), "w");
     PEM_write_X509(pem, certificate);
     PEM_write_PrivateKey(pem, rsa, EVP_aes_256_cbc(), NULL, 0, NULL, (void *)"sesame");
     fclose(pem);
@@ -224,20 +310,128 @@ static void test_assertions_verify(void)
     check_assertion(p12_file, MGC_PS256);
 }
 
-static void test_key_files_that_can_not_be_used(void)
+static void refuses(const char *path, const char *password, const char *why)
 {
     struct mgc_key *k = NULL;
-    CHECK_INT(MGC_EOPTION, mgc_key_load(&k, "/no/such/file", NULL, &error));
-    CHECK(strstr(error.message, "/no/such/file: No such file") != NULL);
-    CHECK_INT(MGC_EOPTION, mgc_key_load(&k, pem_file, "wrong", &error));
-    CHECK(strstr(error.message, "password") != NULL);
-    CHECK_INT(MGC_EOPTION,
-              mgc_key_load(&k, pem_file, NULL, &error)); /* and nobody is asked on the terminal */
-    CHECK_INT(MGC_EOPTION, mgc_key_load(&k, p12_file, "wrong", &error));
-    CHECK(strstr(error.message, "password") != NULL);
-    CHECK(strstr(error.message, "wrong") == NULL);
-    CHECK_INT(MGC_EOPTION, mgc_key_load(&k, "/etc/hostname", NULL, &error));
+    CHECK_INT(MGC_EOPTION, mgc_key_load(&k, path, password, &error));
+    CHECK(strstr(error.message, path) != NULL);
+    if (strstr(error.message, why) == NULL)
+        CHECK_TEXT(why, error.message);
+    CHECK(password == NULL || strstr(error.message, password) == NULL);
     CHECK(k == NULL);
+}
+
+static void test_key_files_that_can_not_be_used(void)
+{
+    refuses("/no/such/file", NULL, "/no/such/file: No such file");
+    refuses("/tmp", NULL, "/tmp: Is a directory");
+    refuses("/dev/zero", NULL, "too large");
+    refuses("/dev/null", NULL, "holds no private key");
+    refuses("/etc/hostname", NULL, "holds no private key");
+    refuses(pem_file, "wr0ng", "the password does not open its private key");
+    refuses(pem_file, NULL, "no password was given"); /* and nobody is asked on the terminal */
+    refuses(p12_file, "wr0ng", "the password does not open it");
+    refuses(p12_file, NULL, "no password was given");
+}
+
+/* The key and the certificate in memory, as PEM or PKCS#12 with the password "sesame". */
+static BIO *bundle(EVP_PKEY *key, X509 *cert, bool pkcs12)
+{
+    BIO *out = BIO_new(BIO_s_mem());
+    if (pkcs12) {
+        PKCS12 *p12 = PKCS12_create("sesame", "me", key, cert, NULL, 0, 0, 1, 1, 0);
+        i2d_PKCS12_bio(out, p12);
+        PKCS12_free(p12);
+    } else {
+        PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL);
+        if (cert != NULL)
+            PEM_write_bio_X509(out, cert);
+    }
+    return out;
+}
+
+/* Frees the bundle. */
+static mgc_code parse(BIO *bytes, int64_t now)
+{
+    char           *data;
+    struct mgc_key *k  = NULL;
+    size_t          n  = (size_t)BIO_get_mem_data(bytes, &data);
+    mgc_code        rc = mgc_key_parse(&k, "my.pem", data, n, "sesame", now, &error);
+    CHECK((rc == MGC_OK) == (k != NULL));
+    mgc_key_free(k);
+    BIO_free(bytes);
+    return rc;
+}
+
+static void test_a_certificate_is_of_use_between_its_dates(void)
+{
+    for (int pkcs12 = 0; pkcs12 <= 1; pkcs12++) {
+        X509   *cert = new_certificate(rsa, 0, 0);
+        int64_t day  = 24 * 3600;
+        ASN1_TIME_set(X509_getm_notBefore(cert), 1700000000); /* 2023-11-14 */
+        ASN1_TIME_set(X509_getm_notAfter(cert), 1700000000 + 10 * day);
+        X509_sign(cert, rsa, EVP_sha256());
+        CHECK_INT(MGC_OK, parse(bundle(rsa, cert, pkcs12), 1700000000));
+        CHECK_INT(MGC_OK, parse(bundle(rsa, cert, pkcs12), 1700000000 + 10 * day - 1));
+        CHECK_INT(MGC_EOPTION, parse(bundle(rsa, cert, pkcs12), 1700000000 + 10 * day));
+        CHECK(strstr(error.message, "certificate my.pem: its certificate expired on 2023-11-24"));
+        CHECK_INT(MGC_EOPTION, parse(bundle(rsa, cert, pkcs12), 1700000000 - 1));
+        CHECK(strstr(error.message, "not valid before 2023-11-14: check this machine's clock"));
+        X509_free(cert);
+    }
+}
+
+static void test_a_key_must_be_rsa_and_the_certificate_its_own(void)
+{
+    EVP_PKEY *ec = EVP_EC_gen("P-256"), *other = EVP_RSA_gen(1024);
+    X509     *ec_cert = new_certificate(ec, 0, 60), *other_cert = new_certificate(other, 0, 60);
+    int64_t   now = time(NULL) + 1;
+    CHECK_INT(MGC_EOPTION, parse(bundle(ec, ec_cert, false), now));
+    CHECK(strstr(error.message, "not an RSA key") != NULL);
+    CHECK_INT(MGC_EOPTION, parse(bundle(ec, ec_cert, true), now));
+    CHECK(strstr(error.message, "not an RSA key") != NULL);
+    CHECK_INT(MGC_EOPTION, parse(bundle(rsa, other_cert, false), now));
+    CHECK(strstr(error.message, "no certificate that belongs to its private key") != NULL);
+    CHECK_INT(MGC_EOPTION, parse(bundle(rsa, NULL, false), now));
+    CHECK(strstr(error.message, "no certificate that belongs to its private key") != NULL);
+    CHECK_INT(MGC_EOPTION, parse(bundle(rsa, NULL, true), now));
+    CHECK(strstr(error.message, "no certificate that belongs to its private key") != NULL);
+    BIO *chain = bundle(rsa, other_cert, false); /* its own may come later */
+    PEM_write_bio_X509(chain, certificate);
+    CHECK_INT(MGC_OK, parse(chain, now));
+    X509_free(ec_cert);
+    X509_free(other_cert);
+    EVP_PKEY_free(ec);
+    EVP_PKEY_free(other);
+}
+
+static void test_a_damaged_bundle_is_an_error(void)
+{
+    char *data;
+    BIO  *whole = bundle(rsa, certificate, true);
+    long  n     = BIO_get_mem_data(whole, &data);
+    for (long cut = 0; cut < n; cut += 97) {
+        BIO *part = BIO_new(BIO_s_mem());
+        BIO_write(part, data, (int)cut);
+        CHECK_INT(MGC_EOPTION, parse(part, time(NULL)));
+    }
+    BIO_free(whole);
+}
+
+static void test_a_key_file_survives_every_lack_of_memory(void)
+{
+    const long live = fake_mem_live();
+    mgc_code   rc   = MGC_ENOMEM;
+    for (long n = 0; rc == MGC_ENOMEM; n++) {
+        struct mgc_key *k = NULL;
+        fake_mem_fail_at(n);
+        rc = mgc_key_load(&k, p12_file, "sesame", &error);
+        fake_mem_fail_at(-1);
+        CHECK_INT(rc, error.code * (k == NULL));
+        mgc_key_free(k);
+        CHECK_INT(live, fake_mem_live());
+    }
+    CHECK_INT(MGC_OK, rc);
 }
 
 /* ---- at work ---------------------------------------------------------------------------------------- */
@@ -480,10 +674,18 @@ int main(void)
     RUN(test_a_token_ages_before_it_is_stale);
     RUN(test_jitter_only_makes_renewal_earlier);
     RUN(test_base64url);
+    RUN(test_what_is_not_base64url);
     RUN(test_answers);
+    RUN(test_answers_in_full);
+    RUN(test_claims_of_an_answer_that_are_none);
+    RUN(test_an_answer_survives_every_lack_of_memory);
     RUN(test_what_is_no_answer);
     RUN(test_assertions_verify);
     RUN(test_key_files_that_can_not_be_used);
+    RUN(test_a_certificate_is_of_use_between_its_dates);
+    RUN(test_a_key_must_be_rsa_and_the_certificate_its_own);
+    RUN(test_a_damaged_bundle_is_an_error);
+    RUN(test_a_key_file_survives_every_lack_of_memory);
     RUN(test_many_requests_share_one_token_request);
     RUN(test_a_certificate_signs_in);
     RUN(test_a_refusal_reaches_all_who_wait_and_is_not_repeated);

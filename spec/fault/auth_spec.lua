@@ -129,6 +129,20 @@ describe("an app is refused", function()
     check(refused(client), "invalid_client", "has not expired", "AADSTS700027")
   end)
 
+  it("before anything is sent, for a certificate that has expired by this machine's clock", function()
+    sign_in.pair("expired", 2021)
+    for _, form in ipairs { "pem", "pkcs12" } do
+      local path, password = sign_in.certificate("expired", form)
+      local client, err = graph.connect { endpoint = tenant.endpoint, ca_file = tenant.ca_file,
+        authority = tenant.authority, tenant_id = tenant.tenant_id,
+        auth = graph.auth.certificate { client_id = "app", certificate = path, password = password } }
+      assert.is_nil(client)
+      ledger:saw(err)
+      assert.equal("bad_option", err.code)
+      assert.matches("certificate " .. path .. ": its certificate expired on 2021-12-31", err.message, 1, true)
+    end
+  end)
+
   it("for no credential at all", function()
     local app = tenant:app { secret = true }
     local session = sign_in.user(tenant, tenant:app { public = true }.client_id, ADA)
@@ -214,7 +228,8 @@ describe("a user is refused", function()
       function(_, user) tenant:policy(user, { mfa = true }) end },
     { "whom policy blocks", "conditional access", "AADSTS53003", "interaction_required",
       function(_, user) tenant:policy(user, { blocked = true }) end },
-    { "without consent", "adminconsent", "AADSTS65001", "invalid_grant",
+    { "without consent", "have an administrator open https://[%w%.:]+/[%x-]+/adminconsent%?client_id=[%x-]+, then",
+      "AADSTS65001", "invalid_grant",
       function(app) tenant:remove_consent(app.client_id, "User.Read.All") end },
   } do
     it(case[1], function()

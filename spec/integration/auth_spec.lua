@@ -314,6 +314,28 @@ describe("a secret or certificate that is rotated", function()
   end)
 end)
 
+describe("a certificate's file", function()
+  it("is read again for each token, and not believed while it can not be used", function()
+    local tenant = start()
+    local app = tenant:app { certificate = helper.read_file(sign_in.pair "app" .. ".crt") }
+    sign_in.pair("expired", 2021)
+    local good = helper.read_file((sign_in.certificate("app", "pem")))
+    local path = helper.tmp() .. "/renewed.pem"
+    helper.write_file(path, good)
+    local client <close> = connect(tenant, graph.auth.certificate { client_id = app.client_id, certificate = path })
+    read_ok(client)
+    local function renew(content)
+      helper.write_file(path, content)
+      tenant:revoke(app.client_id)
+      read_ok(client)
+    end
+    renew(good:sub(1, #good // 2))
+    renew(helper.read_file((sign_in.certificate("expired", "pem"))))
+    tenant:set_credentials(app.client_id, { certificate = helper.read_file(sign_in.pair "next" .. ".crt") })
+    renew(helper.read_file((sign_in.certificate("next", "pem"))))
+  end)
+end)
+
 describe("a token callback", function()
   local tenant
 

@@ -23,20 +23,21 @@ printf '%%s\n' "[ca]" default_ca=me "[me]" database=$name.db/index.txt serial=$n
   default_md=sha256 policy=any "[any]" commonName=supplied > $name.cnf
 openssl req -new -key $name.key -subj "/CN=$name" -out $name.csr
 openssl ca -batch -selfsign -notext -config $name.cnf -keyfile $name.key -in $name.csr -out $name.crt \
-  -startdate 20200101000000Z -enddate 20491231235959Z
+  -startdate 20200101000000Z -enddate %s1231235959Z
 ]]
 
---- A key pair and its self-signed certificate, good from 2020 to 2049, made when first asked for; the path without
---- ending of .key, .crt and .pub.
+--- A key pair and its self-signed certificate, good from 2020 to the end of 2049 or another year, made when
+--- first asked for; the path without ending of .key, .crt and .pub.
 ---@param name string
+---@param last_year? integer
 ---@return string
-function M.pair(name)
+function M.pair(name, last_year)
   local base = helper.tmp() .. "/" .. name
   local there = io.open(base .. ".crt")
   if there then
     there:close()
   else
-    helper.sh(MAKE:format(helper.quote(helper.tmp()), name))
+    helper.sh(MAKE:format(helper.quote(helper.tmp()), name, last_year or 2049))
   end
   return base
 end

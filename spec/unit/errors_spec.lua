@@ -340,11 +340,36 @@ describe("a refused sign-in", function()
     { "interaction_required", 50076,   "second factor" },
     { "interaction_required", 53003,   "conditional access" },
     { "invalid_scope",        70011,   "scope" },
+    { "invalid_request",      50011,   "http://localhost" },
+    { "invalid_grant",        70018,   "start the sign%-in again" },
   } do
     it(("says what to do about AADSTS%d"):format(case[2]), function()
       assert.matches(case[3], refused(case[1], ("AADSTS%d: x"):format(case[2])).hint)
     end)
   end
+
+  it("is explained by its suberror, and by its number where that says more", function()
+    local function hint(suberror, text) return refused("invalid_grant", text, { subword = suberror }).hint end
+    assert.matches("adminconsent", hint("consent_required", "AADSTS70000: x"))
+    assert.matches("password has expired", hint("user_password_expired", "x"))
+    assert.matches("second factor", hint("basic_action", "AADSTS50076: x"))
+    assert.matches("interactively: msgraph login", hint("basic_action", "AADSTS1: x"))
+    assert.matches("sign in again", hint("bad_token", "x"))
+    assert.equal(errors.HINTS.invalid_grant, hint("a_word_of_tomorrow", "x"))
+  end)
+
+  it("has the whole address at which to consent, where it is known", function()
+    local url = "https://login.example/contoso.com/adminconsent?client_id=a"
+    local function hint(text, known)
+      return errors.from_failure({ code = "token_refused", kind = "auth", phase = "not_sent", word = "invalid_grant",
+        message = text }, nil, nil, known).hint
+    end
+    for _, number in ipairs { 65001, 65004, 90094 } do
+      assert.matches("open " .. url .. ", then", hint(("AADSTS%d: x"):format(number), url), 1, true)
+    end
+    assert.matches("{authority}/{tenant_id}/adminconsent?client_id={client_id}", hint "AADSTS65001: x", 1, true)
+    assert.is_nil(hint("AADSTS50076: x", url):find("adminconsent", 1, true))
+  end)
 
   it("is explained by its word where the number is unknown or missing", function()
     assert.equal(errors.HINTS.invalid_grant, refused("invalid_grant", "AADSTS1: x").hint)
@@ -472,6 +497,16 @@ describe("docs/errors.md", function()
       "Codes of sign%-in", "Codes of Graph" } do
       for name in pairs(first_column(title)) do listed[name] = true end
     end
+    assert.same(expected, listed)
+  end)
+
+  it("lists every number of Entra's that has a hint, and no other", function()
+    local section, listed = page:match("\n## Entra's numbers\n(.-)\n## "), {}
+    for cell in section:gmatch("\n| (%d[%d, ]*) |") do
+      for number in cell:gmatch("%d+") do listed[tonumber(number)] = true end
+    end
+    local expected = {}
+    for number in pairs(require("msgraph.aadsts").NUMBERS) do expected[number] = true end
     assert.same(expected, listed)
   end)
 

@@ -47,7 +47,7 @@ mgc_code mgc_error_set(struct mgc_error *e, mgc_code code, const char *detail, .
 {
     int n      = snprintf(e->message, sizeof e->message, "%s", rows[code].sentence);
     e->code    = code;
-    e->word[0] = '\0';
+    e->word[0] = e->subword[0] = '\0';
     if (detail != NULL && n > 0 && (size_t)n + 2 < sizeof e->message) {
         memcpy(e->message + n, ": ", 3);
         va_list args;

@@ -60,6 +60,7 @@ struct mgc_error {
     mgc_code code;
     char     message[MGC_MESSAGE_MAX]; /* one sentence, NUL-terminated */
     char     word[MGC_WORD_MAX];       /* the peer's own word for it (OAuth's `error`), or "" */
+    char     subword[MGC_WORD_MAX];    /* its closer word (Entra's `suberror`), or "" */
 };
 
 const char *mgc_code_name(mgc_code code);

@@ -20,23 +20,32 @@ static void trim(const char **s, size_t *n)
         (*n)--;
 }
 
-bool mgc_header_find(const char *block, size_t n, const char *name, const char **value,
+bool mgc_header_next(const char *block, size_t n, size_t *at, const char *name, const char **value,
                      size_t *value_len)
 {
     const size_t name_len = strlen(name);
-    bool         found    = false;
-    for (size_t at = 0; at < n;) {
-        const char *line = block + at;
-        const char *nl   = memchr(line, '\n', n - at);
-        size_t      len  = nl != NULL ? (size_t)(nl - line) : n - at;
-        at += len + 1;
+    while (*at < n) {
+        const char *line = block + *at;
+        const char *nl   = memchr(line, '\n', n - *at);
+        size_t      len  = nl != NULL ? (size_t)(nl - line) : n - *at;
+        *at += len + 1;
         if (len > name_len && line[name_len] == ':' && strncasecmp(line, name, name_len) == 0) {
             *value     = line + name_len + 1;
             *value_len = len - name_len - 1;
             trim(value, value_len);
-            found = true;
+            return true;
         }
     }
+    return false;
+}
+
+bool mgc_header_find(const char *block, size_t n, const char *name, const char **value,
+                     size_t *value_len)
+{
+    size_t at    = 0;
+    bool   found = false;
+    while (mgc_header_next(block, n, &at, name, value, value_len))
+        found = true;
     return found;
 }
 

@@ -10,6 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The next header of that name at or after `*at`, 0 at first, which moves on; false: there is none. Names are
+ * compared ignoring case; the value (without white space around it) points into the block. */
+bool mgc_header_next(const char *block, size_t n, size_t *at, const char *name, const char **value,
+                     size_t *value_len);
+
 /* Finds a header by name, ignoring case; the last one wins. The value (without white space
  * around it) points into the block. */
 bool mgc_header_find(const char *block, size_t n, const char *name, const char **value,

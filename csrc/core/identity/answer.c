@@ -2,13 +2,14 @@
 #include "core/identity/answer.h"
 
 #include "core/base/mem.h"
+#include "core/identity/claims.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIFE_MAX_S = 10 * 365 * 24 * 3600, CLOCK_WRONG = 700024 };
+enum { LIFE_MAX_S = 10 * 365 * 24 * 3600, CLOCK_WRONG = 700024, SCOPE_MAX = 8 * 1024 };
 
 static const int64_t DATE_MAX_S = (int64_t)1 << 40;
 
@@ -16,6 +17,9 @@ void mgc_answer_clear(struct mgc_token_answer *a)
 {
     mgc_secret_clear(&a->access_token);
     mgc_secret_clear(&a->refresh_token);
+    mgc_secret_clear(&a->id_token);
+    mgc_buf_clear(&a->scope);
+    mgc_buf_clear(&a->claims);
 }
 
 /* Moves a text of the document into a secret: the document's own copy is wiped. */
@@ -50,6 +54,23 @@ static void copy_line(char *out, size_t size, json_t *value)
     snprintf(out, size, "%.*s", (int)(n < size ? n : size - 1), text != NULL ? text : "");
 }
 
+/* A text that is longer than `limit` is as if it had not come. */
+static mgc_code copy_text(struct mgc_buf *out, json_t *value, size_t limit)
+{
+    size_t n = json_string_length(value);
+    mgc_buf_init(out, limit);
+    return n > 0 && n <= limit ? mgc_buf_append(out, json_string_value(value), n) : MGC_OK;
+}
+
+/* In an answer claims are JSON as it is, not in base64 (FACTS 6.4). */
+static mgc_code copy_claims(struct mgc_buf *out, json_t *value)
+{
+    mgc_code rc = copy_text(out, value, MGC_CLAIMS_MAX);
+    if (rc == MGC_OK && !mgc_claims_are_valid(mgc_buf_text(out), out->len))
+        mgc_buf_clear(out);
+    return rc;
+}
+
 static bool has_code(json_t *document, json_int_t code)
 {
     json_t *codes = json_object_get(document, "error_codes"), *one;
@@ -79,13 +100,20 @@ static bool read_refusal(struct mgc_token_answer *out, json_t *document)
 static mgc_code read_document(struct mgc_token_answer *out, json_t *document)
 {
     const bool refused = read_refusal(out, document);
-    out->clock_wrong   = has_code(document, CLOCK_WRONG);
-    out->life_s        = seconds(document, "expires_in", LIFE_MAX_S);
-    out->refresh_s     = seconds(document, "refresh_in", LIFE_MAX_S);
-    out->expires_on_s  = seconds(document, "expires_on", DATE_MAX_S);
-    mgc_code rc        = take_secret(&out->access_token, document, "access_token");
+    copy_line(out->suberror, sizeof out->suberror, json_object_get(document, "suberror"));
+    out->clock_wrong  = has_code(document, CLOCK_WRONG);
+    out->life_s       = seconds(document, "expires_in", LIFE_MAX_S);
+    out->refresh_s    = seconds(document, "refresh_in", LIFE_MAX_S);
+    out->expires_on_s = seconds(document, "expires_on", DATE_MAX_S);
+    mgc_code rc       = take_secret(&out->access_token, document, "access_token");
     if (rc == MGC_OK)
         rc = take_secret(&out->refresh_token, document, "refresh_token");
+    if (rc == MGC_OK)
+        rc = take_secret(&out->id_token, document, "id_token");
+    if (rc == MGC_OK)
+        rc = copy_text(&out->scope, json_object_get(document, "scope"), SCOPE_MAX);
+    if (rc == MGC_OK)
+        rc = copy_claims(&out->claims, json_object_get(document, "claims"));
     if (rc == MGC_OK && out->access_token.text == NULL && !refused)
         rc = MGC_EANSWER;
     return rc;

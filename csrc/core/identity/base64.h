@@ -6,4 +6,8 @@
 
 mgc_code mgc_base64url(struct mgc_buf *out, const void *data, size_t n) MGC_NODISCARD;
 
+/* Appends the bytes a text stands for; `out` stays as it was on failure. MGC_EANSWER for every text that
+ * mgc_base64url() does not write: padding, white space, stray bits. MGC_ENOMEM, MGC_ETOO_LARGE. */
+mgc_code mgc_base64url_decode(struct mgc_buf *out, const char *text, size_t n) MGC_NODISCARD;
+
 #endif
