@@ -88,8 +88,14 @@ function Task:interrupted()
   finish(self, "the task was interrupted")
 end
 
+-- A coroutine takes functions only.
+local function as_function(callable)
+  if type(callable) == "function" then return callable end
+  return function(...) return callable(...) end
+end
+
 local function start(scope, fn, ...)
-  local task = setmetatable({ fn = fn, args = table.pack(...), scope = scope }, Task)
+  local task = setmetatable({ fn = as_function(fn), args = table.pack(...), scope = scope }, Task)
   if scope then
     scope.tasks[task] = true
     scope.live = scope.live + 1
