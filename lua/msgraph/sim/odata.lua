@@ -379,10 +379,10 @@ local function collect(walk, conditions, resource, position, last, top, scan)
   return items
 end
 
---- The same request with a token of its own instead of the one it had.
+--- The same request with another token instead of the one it had.
 ---@param ctx msgraph.sim.Context
----@param name string "$skiptoken", "$deltatoken"
----@param token string
+---@param name? string "$skiptoken", "$deltatoken"; nil: none, as the first request was
+---@param token? string
 ---@return string
 function M.link(ctx, name, token)
   local parts = {}
@@ -390,7 +390,7 @@ function M.link(ctx, name, token)
     local other = decode(part:match("^[^=]*"))
     if other ~= "$skiptoken" and other ~= "$deltatoken" then parts[#parts + 1] = part end
   end
-  parts[#parts + 1] = name .. "=" .. token
+  if name then parts[#parts + 1] = name .. "=" .. token end
   return ctx.origin .. ctx.path .. "?" .. table.concat(parts, "&")
 end
 
@@ -404,7 +404,7 @@ local SPOILT = {
     page.value, page["@odata.nextLink"] = json.array {}, next_link(ctx, start, ctx.n % (SALTS - 1) + 1)
   end,
   ["repeat"] = function(ctx, page) page["@odata.nextLink"] = ctx.origin .. ctx.path .. "?" .. ctx.query end,
-  cycle = function(ctx, page, _, first) page["@odata.nextLink"] = next_link(ctx, first) end,
+  cycle = function(ctx, page) page["@odata.nextLink"] = M.link(ctx) end,
   foreign = function(ctx, page) page["@odata.nextLink"] = "https://graph.example.com" .. ctx.path .. "?x=1" end,
   refused = function(ctx, page) page["@odata.nextLink"] = M.link(ctx, "$skiptoken", "expired") end,
 }
@@ -468,7 +468,7 @@ function M.list(ctx, resource, set, walk, first, last)
     ["@odata.nextLink"] = more and next_link(ctx, more),
     value = json.array(items),
   }
-  if ctx.spoil then SPOILT[ctx.spoil](ctx, page, start, first) end
+  if ctx.spoil then SPOILT[ctx.spoil](ctx, page, start) end
   return M.page(page)
 end
 
