@@ -303,6 +303,8 @@ Pages.__close = Pages.close
 local Items = { __name = "msgraph.Items" }
 Items.__index = Items
 
+local NONE = {}
+
 local function cut(items, most)
   for i = #items, most + 1, -1 do items[i] = nil end
 end
@@ -345,6 +347,7 @@ function Items:__call()
   local at = self.at + 1
   local item = self.items[at]
   while item == nil do -- a page may be empty
+    self.items, self.at = NONE, 0 -- let go of before the next page is decoded
     local items = self.read(self)
     if not items then return nil end
     self.items, at = items, 1
@@ -355,7 +358,7 @@ function Items:__call()
 end
 
 function Items:close()
-  self.items, self.at = {}, 0
+  self.items, self.at = NONE, 0
   close(self.walk)
 end
 
@@ -367,7 +370,7 @@ local function iterate(iterator)
 end
 
 local function items_of(walk, limit, read)
-  return iterate(setmetatable({ walk = walk, checkpoint = walk.checkpoint, items = {}, at = 0,
+  return iterate(setmetatable({ walk = walk, checkpoint = walk.checkpoint, items = NONE, at = 0,
     left = limit or math.huge, read = read }, Items))
 end
 
