@@ -61,6 +61,8 @@ M.HINTS = {
   Directory_ConcurrencyViolation = "another write to the same object was under way: send writes to one object one "
     .. "after the other",
   Directory_QuotaExceeded = "the tenant's directory quota is used up: purge deleted objects or ask for more",
+  Directory_ExpiredPageToken = "the link to the next page is too old: read the list anew, and do slow work "
+    .. "after it",
   Request_UnsupportedQuery = "this query needs the header ConsistencyLevel: eventual and $count=true, or is not "
     .. "supported at all",
   -- answers that are not Graph's

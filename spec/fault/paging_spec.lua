@@ -39,6 +39,10 @@ describe("a list of a hostile service", function()
     assert.equal(8, #tenant:requests())
   end)
 
+  it("is asked for by names that exist", function()
+    assert.error_matches(function() spoil "odd" end, "page must be empty, repeat")
+  end)
+
   it("gives up when more than ten pages in a row are empty", function()
     spoil("empty", 2, 10)
     assert.equal(50, #read(client:items("/users", { top = 10 })))

@@ -58,9 +58,9 @@ describe("json", function()
     for _ = 1, 199 do deep = { deep, 2.0 } end
     assert.equal("integer", math.type(core.integers(deep)[2]))
     assert.error_matches(function() core.integers { deep } end, "nested too deeply")
-    local cycle = {}
-    cycle[1] = cycle
-    assert.error_matches(function() core.integers(cycle) end, "nested too deeply")
+    local circle = {}
+    circle[1] = circle
+    assert.error_matches(function() core.integers(circle) end, "nested too deeply")
     assert.error_matches(function() core.integers(5) end, "table expected")
     local kept = { 2.0 ^ 53, -2.0 ^ 53, 0.5, 1 / 0, 7, "8", x = -0.0, y = 2.0 ^ 53 - 1 }
     core.integers(kept)

@@ -34,7 +34,9 @@ asks first on a terminal, and needs --yes elsewhere.]]
 local METHODS = { GET = "read", HEAD = "read", POST = "write", PUT = "write", PATCH = "write", DELETE = "write" }
 
 local function whole(text)
-  return math.tointeger(tonumber(text))
+  local number = math.tointeger(tonumber(text))
+  if number then return number end
+  return nil, ("--top %s: give a whole number"):format(terminal.clean(text))
 end
 
 function M.describe(command)
@@ -226,7 +228,10 @@ local function send_all(client, request)
   if err and err.code == "not_a_list" and count == 0 then
     return "usage", "the answer is no list, so there is nothing to follow: leave --all out"
   end
-  if err then return fail(err) end
+  if err then
+    local outcome = errors.outcome(err)
+    return count > 0 and outcome == "usage" and "failed" or outcome, errors.text(err) -- a link is not typed by anybody
+  end
   terminal.out(count == 0 and "[]\n" or "\n]\n")
   return "done"
 end
