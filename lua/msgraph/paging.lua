@@ -135,7 +135,7 @@ local LOST = { network = true, timeout = true }
 local function was_retried(raw)
   local attempts = raw.attempts or {}
   for i = 1, #attempts - 1 do
-    if not attempts[i].status and attempts[i].phase ~= "not_sent" then return true end
+    if attempts[i].code and attempts[i].phase ~= "not_sent" then return true end
   end
   return false
 end
