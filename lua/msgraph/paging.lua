@@ -251,7 +251,7 @@ local function next_page(walk)
   if body ~= nil then return accept(walk, body, raw, request) end
   local err = raw
   if not lost_track(walk, err) then return nil, located(walk, err) end
-  if not walk.restart then return nil, located(walk, resync_required(err)) end
+  if not walk.restart or walk.restarted then return nil, located(walk, resync_required(err)) end
   begin(walk)
   walk.restarted = true
   return next_page(walk)

@@ -396,6 +396,15 @@ describe("delta", function()
     assert.equal(1, #asked())
   end)
 
+  it("begins anew once, not whenever the service loses track half way", function()
+    for after = 1, 2 do tenant:fault { kind = "status", status = 410, path = "delta", after = after } end
+    local headers = { Prefer = "odata.maxpagesize=20" }
+    local ok, err = pcall(changes_of, (client:delta("/users/delta", { restart = true, headers = headers })))
+    assert.is_false(ok)
+    assert.equal("resync_required", err.code)
+    assert.equal(4, #asked())
+  end)
+
   it("wants a path that has one", function()
     assert.error_matches(function() client:delta("/users") end, "must end in /delta")
     assert.error_matches(function() client:delta("/users/delta", { dedupe = "first" }) end, '"last" or "none"')
