@@ -92,7 +92,7 @@ describe("a list of a hostile service", function()
     it(("raises when a page is lost (%s), and can go on from there"):format(what), function()
       fault.path, fault.after = "users", 2
       tenant:fault(fault)
-      local items, err = read(client:items("/users", { top = 10 }))
+      local items, err = read(client:items("/users", { top = 10, retry = false }))
       assert.equal(20, #items)
       assert.equal("GET", err.method)
       assert.equal(2, err.checkpoint.page)
@@ -104,7 +104,7 @@ describe("a list of a hostile service", function()
 
   it("raises inside a task, after it has been fetched ahead, and nothing is lost", function()
     tenant:fault { kind = "status", status = 503, path = "users", after = 2 }
-    local items, err = graph.run(function() return read(client:items("/users", { top = 10 })) end)
+    local items, err = graph.run(function() return read(client:items("/users", { top = 10, retry = false })) end)
     assert.equal(20, #items)
     assert.equal("server", err.kind)
     assert.equal(3, #tenant:requests())
@@ -112,13 +112,13 @@ describe("a list of a hostile service", function()
 
   it("raises out of run, map and join as the Error itself", function()
     local function fail() tenant:fault { kind = "status", status = 503, path = "users" } end
-    local function walk() for _ in client:items("/users") do end end
+    local function walk() for _ in client:items("/users", { retry = false }) do end end
     fail()
     local ok, err = pcall(graph.run, walk)
     assert.is_false(ok)
     assert.equal("server", err.kind)
     fail()
-    ok, err = pcall(graph.map, client:items("/users"), {}, function() end)
+    ok, err = pcall(graph.map, client:items("/users", { retry = false }), {}, function() end)
     assert.is_false(ok)
     assert.equal("server", err.kind)
     fail()
@@ -131,22 +131,29 @@ describe("a list of a hostile service", function()
 
   it("may be asked again after an error, by the same iterator", function()
     tenant:fault { kind = "reset_before", path = "users", after = 2 }
-    local users = client:items("/users", { top = 10 })
+    local users = client:items("/users", { top = 10, retry = false })
     assert.equal(20, #read(users))
     assert.equal(30, #read(users))
   end)
 
-  it("goes on from a clean answer's link when a page was lost on its way", function()
-    tenant:fault { kind = "reset_after", path = "users", after = 1 }
-    local users = client:items("/users", { top = 10, select = "id" })
-    read(users)
-    local before = #tenant:requests()
-    assert.equal(40, #read(users))
-    local requests = tenant:requests()
-    assert.equal(requests[before].query, requests[before + 1].query) -- the retry
-    assert.equal(requests[before].query, requests[before + 2].query) -- once more, for a link of its own
-    assert.not_equal(requests[before].query, requests[before + 3].query)
-    assert.equal(5 + 2, #requests)
+  for who, retry in pairs { ["the core"] = true, ["its reader"] = false } do
+    it("goes on from a clean answer's link when a page was lost and asked for again by " .. who, function()
+      tenant:fault { kind = "reset_after", path = "users", after = 1 }
+      local users = client:items("/users", { top = 10, select = "id", retry = retry })
+      local first = #read(users)
+      assert.equal(50, first + #read(users))
+      local requests = tenant:requests()
+      assert.equal(requests[2].query, requests[3].query) -- the retry
+      assert.equal(requests[2].query, requests[4].query) -- once more, for a link of its own
+      assert.not_equal(requests[2].query, requests[5].query)
+      assert.equal(5 + 2, #requests)
+    end)
+  end
+
+  it("goes on after a page that was refused for a while", function()
+    tenant:fault { kind = "status", status = 429, retry_after = "0.01", path = "users", after = 1 }
+    assert.equal(50, #read(client:items("/users", { top = 10 })))
+    assert.equal(5 + 1, #tenant:requests())
   end)
 
   it("is over with its client", function()
