@@ -126,7 +126,7 @@ $(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o $(if $(filter asan,$(FLAVOUR)),$(BU
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o
-	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS) $(LUA_LIBS)
 
 # One run of C tests and specs; the targets below say of which flavour, under what and which specs.
 NAME ?= tests

@@ -14,12 +14,13 @@ local bench, lua = os.getenv "BENCH", os.getenv "LUA"
 local IN_FLIGHT = quick and { 1, 64 } or { 1, 16, 64, 256 }
 local STARTS = quick and 10 or 30
 local QUEUED = 10000
+local PAGES, ITEMS = quick and 20 or 100, 999
 local BAR = { cpu = 1.15, throughput = 0.9, start = 1.0, memory = 32 } -- DESIGN 5
 local PATH = "/v1.0/users/ada@contoso.com/removeAllDevicesFromManagement"
 local UUID = "3f0d9a4e-8a5b-4d4e-9a3e-0a1b2c3d4e5f"
 
-local plain, stopwatch = bench .. "/plain", bench .. "/stopwatch"
-local post, first = here .. "/post.lua", here .. "/first.lua"
+local plain, pages, stopwatch = bench .. "/plain", bench .. "/pages", bench .. "/stopwatch"
+local post, first, list = here .. "/post.lua", here .. "/first.lua", here .. "/list.lua"
 local ca, token = dir .. "/ca.pem", dir .. "/token"
 local missed, judged = 0, 0
 
@@ -301,6 +302,58 @@ local function measure_memory()
   report_memory("a task each, as many in flight as may be", runs.spawn, true)
 end
 
+-- ---- lists --------------------------------------------------------------------------------------
+
+-- A user with some of the properties people select: 840 bytes.
+local USER <const> = [[{"id":"%s","businessPhones":["+1 425 555 0%03d"],"displayName":"Ada Lovelace %d",]]
+  .. [["givenName":"Ada","jobTitle":"Software Engineer","mail":"%s","mobilePhone":null,"officeLocation":"18/%d",]]
+  .. [["preferredLanguage":"en-US","surname":"Lovelace","userPrincipalName":"%s","accountEnabled":true,]]
+  .. [["ageGroup":null,"city":"Seattle",]]
+  .. [["companyName":null,"country":"US","createdDateTime":"2024-03-04T08:00:00Z","department":"Engineering",]]
+  .. [["employeeId":"%d","employeeType":null,"externalUserState":null,"onPremisesSyncEnabled":null,]]
+  .. [["proxyAddresses":["SMTP:%s"],"userType":"Member","usageLocation":"US","assignedLicenses":[{"disabledPlans":[],]]
+  .. [["skuId":"efccb6f7-5641-4e0e-bd10-b4976e1bf68e"}],"signInSessionsValidFromDateTime":"2026-01-02T08:00:00Z"}]]
+
+local function write_page()
+  local users = {}
+  for i = 1, ITEMS do
+    local id = ("%08x-0000-4000-8000-%012x"):format(i * 2654435761 % 0x100000000, i)
+    local name = ("ada.lovelace%05d@contoso.com"):format(i)
+    users[i] = USER:format(id, i, i, name, i, name, i, name)
+  end
+  local file <close> = assert(io.open(dir .. "/users.json", "w"))
+  file:write('{"@odata.context":"https://graph.microsoft.com/v1.0/$metadata#users","@odata.nextLink":"@LINK@",',
+    '"value":[', table.concat(users, ","), "]}")
+  return file:seek "cur"
+end
+
+local function page_ms(run_) return run_.cpu_s / run_.requests * 1e3 end
+
+local function measure_lists()
+  local bytes = write_page()
+  print(("\nA list, %d pages of %d users (%d kB each): CPU ms of a page; most memory above the idle process")
+    :format(PAGES, ITEMS, bytes // 1000))
+  local arguments = " " .. command(url "1.1", ca, token, PAGES)
+  local runs = in_turns(rounds, { "plain", "decoded", "lua" }, {
+    plain = function() return run(command(pages) .. arguments) end,
+    decoded = function() return run(command(pages) .. arguments .. " decode") end,
+    lua = function() return run(command(lua, list) .. arguments) end,
+  })
+  local function row(title, of)
+    print(("%-36s %6.2f ms  %6.1f MiB"):format(title, median(column(of, page_ms)), median(column(of, above_idle_mib))))
+  end
+  row("plain C, nothing decoded", runs.plain)
+  row("plain C, decoded by lua-cjson", runs.decoded)
+  row("client:items", runs.lua)
+  local dearer, least, most = ratio(runs.lua, runs.decoded, page_ms)
+  print(("client:items : plain C with lua-cjson, <= %.2f   %4.2f (%4.2f-%4.2f) %s")
+    :format(BAR.cpu, dearer, least, most, verdict(dearer <= BAR.cpu)))
+  local decode = median(column(runs.decoded, page_ms)) - median(column(runs.plain, page_ms))
+  local ours = median(column(runs.lua, page_ms))
+  print(("lua-cjson alone is %.0f %% of client:items; without it %.2f ms are left, plain C takes %.2f")
+    :format(100 * decode / ours, ours - decode, median(column(runs.plain, page_ms))))
+end
+
 -- -------------------------------------------------------------------------------------------------
 
 print_machine()
@@ -311,6 +364,7 @@ measure_speed "1.1"
 measure_speed "2"
 measure_starts()
 measure_memory()
+measure_lists()
 measure_peers()
 print()
 print_load "after (one or two of it is this)"

@@ -12,6 +12,7 @@
 #include "lua/lmg.h"
 
 #include <curl/curl.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define MSGRAPH_VERSION "0.1.0"
@@ -104,6 +105,55 @@ static int core_claims(lua_State *L)
     return 1;
 }
 
+/* ---- numbers that JSON left as floats ------------------------------------------------------ */
+
+enum { MAX_NESTED = 200 }; /* tables in tables; JSON of ours has less */
+
+/* 2^53: below it a whole float is exactly one integer. */
+static const lua_Number EXACT = 9007199254740992.0;
+
+/* The number on top as an integer, where it is a float that is one. */
+static bool to_integer(lua_State *L, lua_Integer *out)
+{
+    lua_Number n;
+    if (lua_isinteger(L, -1))
+        return false;
+    n = lua_tonumber(L, -1);
+    if (!(-EXACT < n && n < EXACT) || (lua_Number)(lua_Integer)n != n)
+        return false;
+    *out = (lua_Integer)n;
+    return true;
+}
+
+/* Changes the table on top, and those in it. */
+static void make_integers(lua_State *L, int depth)
+{
+    int         table = lua_gettop(L);
+    lua_Integer n;
+    if (depth > MAX_NESTED)
+        luaL_error(L, "the table is nested too deeply");
+    luaL_checkstack(L, 4, "tables in tables");
+    for (lua_pushnil(L); lua_next(L, table) != 0; lua_settop(L, table + 1)) {
+        int type = lua_type(L, -1);
+        if (type == LUA_TTABLE) {
+            make_integers(L, depth + 1);
+        } else if (type == LUA_TNUMBER && to_integer(L, &n)) {
+            lua_pushvalue(L, -2);
+            lua_pushinteger(L, n);
+            lua_rawset(L, table); /* of a key that is there: the walk may go on */
+        }
+    }
+}
+
+/* core.integers(table) -> table */
+static int core_integers(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    make_integers(L, 1);
+    return 1;
+}
+
 __attribute__((visibility("default"))) int luaopen_msgraph_core(lua_State *L);
 
 int luaopen_msgraph_core(lua_State *L)
@@ -115,6 +165,7 @@ int luaopen_msgraph_core(lua_State *L)
                                          {"header", core_header},
                                          {"child", lmg_child},
                                          {"claims", core_claims},
+                                         {"integers", core_integers},
                                          {"credential", lmg_credential},
                                          {"loopback", lmg_loopback},
                                          {"origin", lmg_origin},

@@ -11,6 +11,8 @@ local errors = require "msgraph.errors"
 local host = require "msgraph.host"
 local json = require "msgraph.json"
 local loop = require "msgraph.loop"
+local paging = require "msgraph.paging"
+local query = require "msgraph.query"
 local repeatable = require "msgraph.repeatable"
 local response = require "msgraph.response"
 
@@ -26,15 +28,14 @@ local M = {}
 local Client = { __name = "msgraph.Client" }
 Client.__index = Client
 
----@class msgraph.RequestOpts
----@field query? table<string, string|number|boolean> encoded and sorted by name
+---@class msgraph.RequestOpts: msgraph.QueryOpts
 ---@field headers? table<string, string>
 ---@field deadline? number     seconds for the whole operation, default 120
 ---@field retry? boolean       false: what fails or is throttled is not sent again; default true, see docs/retry.md
 ---@field idempotent? boolean  may it be sent twice; default: by the method, and for POST by msgraph.repeatable
 ---@field max_body? integer    bytes of the answer accepted, default the client's
-local CALL = { query = "table", headers = "table", deadline = "number", retry = "boolean", idempotent = "boolean",
-  max_body = "number" }
+local CALL = { headers = "table", deadline = "number", retry = "boolean", idempotent = "boolean", max_body = "number" }
+for name, expected in pairs(query.OPTIONS) do CALL[name] = expected end
 
 ---@class msgraph.FullRequest: msgraph.RequestOpts
 ---@field method string
@@ -44,46 +45,6 @@ local FULL = { method = "string", path = "string", body = "any" }
 for name, expected in pairs(CALL) do FULL[name] = expected end
 
 -- ---- building a request -------------------------------------------------------------------------
-
-local function query_value(name, value)
-  local kind = math.type(value) or type(value)
-  if kind == "string" then return core.escape(value) end
-  if kind == "boolean" or kind == "integer" then return tostring(value) end
-  if kind == "float" then return core.escape(("%.14g"):format(value)) end
-  error(("query parameter '%s' must be a string, number or boolean, got %s"):format(name, kind), 0)
-end
-
--- `$` may stand in a query as it is, and reads better in everybody's logs.
-local function query_name(name)
-  if type(name) ~= "string" then error(("query names must be strings, got %s"):format(type(name)), 0) end
-  return (core.escape(name):gsub("^%%24", "$"))
-end
-
-local function query_string(query)
-  local parts = {}
-  for name, value in pairs(query) do parts[#parts + 1] = query_name(name) .. "=" .. query_value(name, value) end
-  table.sort(parts)
-  return table.concat(parts, "&")
-end
-
-local function target_of(path, query)
-  if type(path) ~= "string" then
-    error(("path must be a string, got %s"):format(type(path)), 0)
-  elseif path:find("^/") then
-    if not path:find("^/v1%.0/") and not path:find("^/beta/") then path = "/v1.0" .. path end
-  elseif not path:find("^%a[%w+.-]*://") then
-    error(("path '%s' must begin with / (as in /users), or be a full URL of the endpoint"):format(path), 0)
-  end
-  if not query or not next(query) then return path end
-  return path .. (path:find("?", 1, true) and "&" or "?") .. query_string(query)
-end
-
-local function has_header(headers, wanted)
-  for name in pairs(headers or {}) do
-    if type(name) == "string" and name:lower() == wanted then return true end
-  end
-  return false
-end
 
 local function copy(headers)
   local out = {}
@@ -95,12 +56,12 @@ end
 local function body_of(body, headers)
   if body == nil then return nil, headers end
   if type(body) == "string" then
-    if has_header(headers, "content-type") then return body, headers end
+    if query.has_header(headers, "content-type") then return body, headers end
     error("a body that is a string needs its type: headers = { [\"Content-Type\"] = ... }", 0)
   elseif type(body) ~= "table" then
     error(("body must be a table (sent as JSON) or a string, got %s"):format(type(body)), 0)
   end
-  if not has_header(headers, "content-type") then
+  if not query.has_header(headers, "content-type") then
     headers = copy(headers)
     headers["Content-Type"] = "application/json"
   end
@@ -115,9 +76,13 @@ end
 local NONE = {}
 
 local function build(method, path, body, opts)
-  if not opts and body == nil and method ~= "POST" then return { method = method, target = target_of(path) } end
+  local target, headers = query.target(method, path, opts)
+  if not opts and body == nil and method ~= "POST" then
+    return { method = method, target = target, headers = headers }
+  end
   opts = opts or NONE
-  local target, bytes, headers = target_of(path, opts.query), body_of(body, opts.headers)
+  local bytes
+  bytes, headers = body_of(body, headers)
   return {
     method = method, target = target, body = bytes, headers = headers, max_body = opts.max_body,
     deadline = opts.deadline, retry = opts.retry, idempotent = may_repeat(method, path, body, opts),
@@ -290,6 +255,7 @@ function Client:__tostring()
 end
 
 host.install(Client)
+paging.install(Client, CALL, build)
 
 --- Makes a client. Nothing is sent yet.
 ---@param opts? msgraph.ConnectOpts

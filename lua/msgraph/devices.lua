@@ -113,31 +113,19 @@ local function text(value)
   return type(value) == "string" and value or nil
 end
 
-local function unusable(reason)
-  return nil, errors.new { kind = "protocol", code = "not_json", message = "the list of devices " .. reason }
-end
-
-local function add_page(page, found, order)
-  for _, device in ipairs(page.value) do
+-- The user's managed devices by id, and their ids in order.
+local function list(client, path, opts)
+  local devices, err = client:list(path .. "/managedDevices" .. FIELDS, opts)
+  if not devices then return nil, err end
+  local found, order = {}, {}
+  for _, device in ipairs(devices) do
     local id = type(device) == "table" and device.id
-    if type(id) ~= "string" or not core.segment(id) then return false end
+    if type(id) ~= "string" or not core.segment(id) then
+      return nil, errors.new { kind = "protocol", code = "not_json",
+        message = "the list of devices holds a device without a usable id" }
+    end
     if not found[id] then order[#order + 1] = id end
     found[id] = device
-  end
-  return true
-end
-
--- The user's managed devices by id, and their ids in order; all pages.
-local function list(client, path, opts)
-  local found, order, seen, target = {}, {}, {}, path .. "/managedDevices" .. FIELDS
-  while target do
-    if seen[target] then return unusable("never ends: a nextLink came twice") end
-    seen[target] = true
-    local page, err = client:get(target, opts)
-    if not page then return nil, err end
-    if type(page) ~= "table" or type(page.value) ~= "table" then return unusable("has no value") end
-    if not add_page(page, found, order) then return unusable("holds a device without a usable id") end
-    target = text(page["@odata.nextLink"])
   end
   return found, order
 end

@@ -28,6 +28,7 @@ local M = {}
 ---@field phase? string "not_sent" "sent" "answered"
 ---@field method? string
 ---@field path? string without the query
+---@field checkpoint? msgraph.Checkpoint where a list can go on that broke off
 local Error = { __name = "msgraph.Error" }
 Error.__index = Error
 M.Error = Error
@@ -60,6 +61,8 @@ M.HINTS = {
   Directory_ConcurrencyViolation = "another write to the same object was under way: send writes to one object one "
     .. "after the other",
   Directory_QuotaExceeded = "the tenant's directory quota is used up: purge deleted objects or ask for more",
+  Directory_ExpiredPageToken = "the link to the next page is too old: read the list anew, and do slow work "
+    .. "after it",
   Request_UnsupportedQuery = "this query needs the header ConsistencyLevel: eventual and $count=true, or is not "
     .. "supported at all",
   -- answers that are not Graph's
@@ -72,6 +75,10 @@ M.HINTS = {
     .. "MSGRAPH_ACCESS_TOKEN, or pass auth = graph.auth.token \"...\" to graph.connect",
   managed_identity = "this host has no such managed identity, or does not say so to this process: assign one to it, "
     .. "check client_id, object_id or resource_id, and that this is the Azure host you take it for",
+  not_a_list = "only a list has pages: read a single object with get",
+  no_progress = "the service repeats itself: ask again, or for less; go on from the checkpoint of this error",
+  resync_required = "the service has lost track of what it told: read everything anew without 'from', or let "
+    .. "{ restart = true } do so, and take what is missing then for gone",
   callback = "mend the function that was given to graph.auth.callback, or what it asks",
   closed = "connect a new client",
   bad_environment = "correct or unset the environment variable",
@@ -482,7 +489,7 @@ end
 --- From an answer that is a success and cannot be read.
 ---@param response msgraph.core.Response
 ---@param request msgraph.core.Request
----@param code "html_page"|"not_json"
+---@param code "html_page"|"not_json"|"not_a_list"|"no_progress"
 ---@param reason string
 ---@return msgraph.Error
 function M.unreadable(response, request, code, reason)

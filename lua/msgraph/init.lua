@@ -10,6 +10,7 @@ local devices = require "msgraph.devices"
 local errors = require "msgraph.errors"
 local host = require "msgraph.host"
 local json = require "msgraph.json"
+local query = require "msgraph.query"
 local task = require "msgraph.task"
 
 ---@class msgraph
@@ -32,6 +33,10 @@ local M = {
     managed_identity = auth.managed_identity, callback = auth.callback, azure_cli = auth.azure_cli,
     default = auth.default,
   },
+  --- Literals of a filter: see docs/queries.md.
+  filter = query.filter,
+  quote = query.quote,
+  date = query.date,
   run = task.run,
   spawn = task.spawn,
   map = task.map,

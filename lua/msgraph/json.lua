@@ -6,10 +6,10 @@
 -- 2.1.0.x does better), so a value is prepared first in a way that both write alike; and a body
 -- that a person wrote deserves an error that names the key.
 local cjson = require("cjson").new()
+local core = require "msgraph.core"
 local type, next, math_type, tointeger, utf8_len = type, next, math.type, math.tointeger, utf8.len
 
 local MAX_DEPTH = 128 -- Graph nests a handful of levels; a cycle ends here
-local BIG = 2.0 ^ 53 -- up to here every whole float is exactly one integer
 
 cjson.decode_max_depth(MAX_DEPTH)
 cjson.encode_number_precision(14)
@@ -135,19 +135,6 @@ end
 
 -- ---- decoding ---------------------------------------------------------------------------------
 
--- Some builds give every number as a float; "5.0" for a count of five helps nobody.
-local function whole_numbers(tbl)
-  for key, value in next, tbl do
-    local kind = type(value)
-    if kind == "table" then
-      whole_numbers(value)
-    elseif kind == "number" and math_type(value) == "float" and value > -BIG and value < BIG then
-      tbl[key] = tointeger(value) or value
-    end
-  end
-  return tbl
-end
-
 --- Reads JSON text. Whole numbers below 2^53 come back as integers, null as `null`.
 ---@param text string
 ---@return any value nil when the text is not JSON
@@ -158,7 +145,7 @@ function M.decode(text)
     if value == "not enough memory" then error(value, 0) end
     return nil, value
   end
-  if type(value) == "table" then return whole_numbers(value) end
+  if type(value) == "table" then return core.integers(value) end -- "5.0" for a count of five helps nobody
   return math_type(value) == "float" and tointeger(value) or value
 end
 

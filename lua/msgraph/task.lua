@@ -88,8 +88,14 @@ function Task:interrupted()
   finish(self, "the task was interrupted")
 end
 
+-- A coroutine takes functions only.
+local function as_function(callable)
+  if type(callable) == "function" then return callable end
+  return function(...) return callable(...) end
+end
+
 local function start(scope, fn, ...)
-  local task = setmetatable({ fn = fn, args = table.pack(...), scope = scope }, Task)
+  local task = setmetatable({ fn = as_function(fn), args = table.pack(...), scope = scope }, Task)
   if scope then
     scope.tasks[task] = true
     scope.live = scope.live + 1
@@ -98,9 +104,13 @@ local function start(scope, fn, ...)
   return task
 end
 
-local function check_callable(value, position, name)
+local function is_callable(value)
   local meta = getmetatable(value)
-  if type(value) == "function" or type(meta) == "table" and meta.__call then return end
+  return type(value) == "function" or type(meta) == "table" and meta.__call ~= nil
+end
+
+local function check_callable(value, position, name)
+  if is_callable(value) then return end
   error(("bad argument #%d to '%s' (function expected, got %s)"):format(position, name, type(value)), 3)
 end
 
@@ -224,7 +234,7 @@ local function one_at_a_time(iterator)
 end
 
 local function source_of(items)
-  if type(items) ~= "table" then return one_at_a_time(items), math.huge end
+  if is_callable(items) then return one_at_a_time(items), math.huge end
   local i = 0
   return function()
     i = i + 1
@@ -252,7 +262,7 @@ end
 ---
 --- Works with as many coroutines as may run at once, not with one per item. When fn raises, no new
 --- item is begun, those under way are waited for, and the error is raised again.
----@param items table|fun(): any a list, or a function that returns the next item and nil at the end
+---@param items table|fun(): any a list, or a function (client:items, say) that returns the next item and nil at the end
 ---@param opts? { concurrency?: integer } default 16
 ---@param fn fun(item: any, index: integer): any, any  value, or nil and an error
 ---@return table results by index, with `n` = how many items there were

@@ -378,6 +378,30 @@ describe("msgraph request", function()
       "/users/pavel.novak@contoso.com/managedDevices", "--all").out)
   end)
 
+  it("takes query options as a shell writes them, and keeps the directory's rules", function()
+    local tenant <close> = start()
+    local ran = msgraph(program.env_of(tenant), "request", "GET", "/users", "--all", "--select", "id,displayName",
+      "--filter", "displayName ne 'Conan O''Brien'", "--orderby", "displayName", "--top", "20", "--count")
+    assert.equal("", ran.err)
+    assert.equal(49, #json.decode(ran.out))
+    local requests = tenant:requests()
+    assert.equal(3, #requests)
+    for _, request in ipairs(requests) do assert.equal("eventual", request.headers.consistencylevel) end
+    assert.equal("$count=true&$filter=displayName%20ne%20%27Conan%20O%27%27Brien%27&$orderby=displayName"
+      .. "&$select=id%2CdisplayName&$top=20", requests[1].query)
+    ran = msgraph(program.env_of(tenant), "request", "GET", "/users", "--search", "displayName:ada", "--count")
+    assert.equal(1, assert(json.decode(ran.out))["@odata.count"])
+  end)
+
+  it("ends with an error when a list leads elsewhere", function()
+    local tenant <close> = start()
+    tenant:fault { kind = "page", page = "foreign" }
+    local ran = msgraph(program.env_of(tenant), "request", "GET", "/users", "--top", "20", "--all")
+    assert.equal(20, ran.code)
+    assert.is_nil((json.decode(ran.out)))
+    assert.matches("foreign_url", ran.err)
+  end)
+
   it("leaves a list open when a page fails: nobody takes it for whole", function()
     local tenant <close> = start()
     tenant:fault { kind = "status", status = 400, after = 1 }
@@ -426,6 +450,10 @@ describe("msgraph request", function()
     { "with an unknown method",        { "FETCH", "/users" },                     "GET, HEAD" },
     { "whose $name the shell took",    { "GET", "/users", "--query", "=id" },     "single quotes" },
     { "whose query has no value",      { "GET", "/users", "--query", "id" },      "name=value" },
+    { "whose query has a name twice",  { "GET", "/x", "--query", "a=1", "--query", "a=2" }, "a stands there twice" },
+    { "whose option is there twice",   { "GET", "/x", "--top", "1", "--query", "$top=2" }, "'top' is an option" },
+    { "whose page has no size",        { "GET", "/x", "--top", "ten" },           "%-%-top" },
+    { "whose page holds nothing",      { "GET", "/x", "--top", "0" },             "%-%-top must be a whole number" },
     { "with a token of its own",       { "GET", "/x", "--header", "Authorization: Bearer x" }, "MSGRAPH_ACCESS_TOKEN" },
     { "with a body that is no JSON",   { "POST", "/x", "--body", "{a:1}", "--yes" }, "not JSON" },
     { "that writes and cannot ask",    { "POST", "/x" },                          "%-%-yes" },

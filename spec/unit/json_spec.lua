@@ -52,6 +52,23 @@ describe("json", function()
     end)
   end
 
+  it("makes integers no deeper than any JSON is", function()
+    local core = require "msgraph.core"
+    local deep = { 1.0 }
+    for _ = 1, 199 do deep = { deep, 2.0 } end
+    assert.equal("integer", math.type(core.integers(deep)[2]))
+    assert.error_matches(function() core.integers { deep } end, "nested too deeply")
+    local circle = {}
+    circle[1] = circle
+    assert.error_matches(function() core.integers(circle) end, "nested too deeply")
+    assert.error_matches(function() core.integers(5) end, "table expected")
+    local kept = { 2.0 ^ 53, -2.0 ^ 53, 0.5, 1 / 0, 7, "8", x = -0.0, y = 2.0 ^ 53 - 1 }
+    core.integers(kept)
+    assert.same({ "float", "float", "float", "float", "integer" }, { math.type(kept[1]), math.type(kept[2]),
+      math.type(kept[3]), math.type(kept[4]), math.type(kept[5]) })
+    assert.same({ "8", "integer", "integer" }, { kept[6], math.type(kept.x), math.type(kept.y) })
+  end)
+
   it("reads whole numbers inside as integers, others as they are", function()
     local value = json.decode('{"a":{"b":[5,1.5,-0,1e20]},"n":null}')
     assert.equal("integer", math.type(value.a.b[1]))

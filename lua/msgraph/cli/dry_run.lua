@@ -15,17 +15,13 @@ local function text(value)
   return type(value) == "string" and value or nil
 end
 
--- The user's devices, all pages.
 local function list(client, path)
-  local found, target = json.array {}, path .. FIELDS
-  while target do
-    local page, err = client:get(target)
-    if not page then return nil, err end
-    for _, device in ipairs(page.value) do
-      found[#found + 1] = { id = device.id, name = text(device.deviceName), platform = text(device.operatingSystem),
-        ownership = text(device.managedDeviceOwnerType), state = text(device.managementState) }
-    end
-    target = page["@odata.nextLink"]
+  local devices, err = client:list(path .. FIELDS)
+  if not devices then return nil, err end
+  local found = json.array {}
+  for i, device in ipairs(devices) do
+    found[i] = { id = device.id, name = text(device.deviceName), platform = text(device.operatingSystem),
+      ownership = text(device.managedDeviceOwnerType), state = text(device.managementState) }
   end
   return found
 end

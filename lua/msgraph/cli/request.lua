@@ -5,8 +5,10 @@ local connection = require "msgraph.cli.connection"
 local core = require "msgraph.core"
 local errors = require "msgraph.cli.errors"
 local json = require "msgraph.json"
+local msgraph_errors = require "msgraph.errors"
 local pretty = require "msgraph.cli.pretty"
 local prompt = require "msgraph.cli.prompt"
+local query = require "msgraph.query"
 local terminal = require "msgraph.cli.terminal"
 
 local M = {
@@ -17,8 +19,8 @@ local M = {
 
 M.EXAMPLES = [[
 Examples:
-  msgraph request GET /users/ada@contoso.com/managedDevices --query '$select=deviceName,managementState'
-  msgraph request GET /deviceManagement/managedDevices --all > devices.json
+  msgraph request GET /users/ada@contoso.com/managedDevices --select deviceName,managementState
+  msgraph request GET /users --all --top 999 --filter "accountEnabled eq false" --select id > disabled.json
   msgraph request PATCH /users/ada@contoso.com --body '{"accountEnabled":false}'
 
 Permissions depend on the request: User.Read.All to read users, DeviceManagementManagedDevices.Read.All
@@ -31,12 +33,25 @@ asks first on a terminal, and needs --yes elsewhere.]]
 
 local METHODS = { GET = "read", HEAD = "read", POST = "write", PUT = "write", PATCH = "write", DELETE = "write" }
 
+local function whole(text)
+  local number = math.tointeger(tonumber(text))
+  if number then return number end
+  return nil, ("--top %s: give a whole number"):format(terminal.clean(text))
+end
+
 function M.describe(command)
   command:argument "method":argname "<method>":description "GET, HEAD, POST, PUT, PATCH or DELETE."
   command:argument "path":argname "<path>"
     :description "/users (of v1.0), /beta/users, or a full URL of the same Graph."
+  command:option "--select":argname "<names>":description "Properties wanted, as id,displayName."
+  command:option "--filter":argname "<text>":description "Only these, as \"accountEnabled eq false\"."
+  command:option "--search":argname "<text>":description "Only these, as displayName:ada."
+  command:option "--orderby":argname "<names>":description "Sorted, as \"displayName desc\"."
+  command:option "--expand":argname "<names>":description "Related objects wanted."
+  command:option "--top":argname "<n>":convert(whole):description "Items of a page."
+  command:flag "--count":description "Ask for the number of all as well."
   command:option "--query":argname "<name=value>":count "*"
-    :description "Added to the query, encoded. Quote it: a shell takes $select for a variable."
+    :description "Anything else for the query, encoded. Quote it: a shell takes $skip for a variable."
   command:option "--header":argname "<name:value>":count "*":description "A further header."
   command:option "--body":argname "<json>":description "JSON to send; @file reads a file, - standard input."
   command:flag "--all":description "Follow every nextLink; prints all items as one array."
@@ -46,18 +61,22 @@ end
 
 -- ---- arguments ----------------------------------------------------------------------------------
 
--- Names with `$` stay readable; everybody's logs hold them.
-local function query_string(pairs_given)
-  local parts = {}
-  for _, given in ipairs(pairs_given) do
+local OPTIONS = { "select", "filter", "search", "orderby", "expand", "top", "count" }
+
+-- The query as the library takes it.
+local function query_of(args)
+  local opts = { query = {} }
+  for _, name in ipairs(OPTIONS) do opts[name] = args[name] end
+  for _, given in ipairs(args.query) do
     local name, value = given:match("^([^=]*)=(.*)$")
     if not name then return nil, ("--query %s: write name=value"):format(given) end
     if name == "" then
       return nil, ("--query %s: the name is missing; put it in single quotes, the shell took $name away"):format(given)
     end
-    parts[#parts + 1] = core.escape(name):gsub("^%%24", "$") .. "=" .. core.escape(value)
+    if opts.query[name] then return nil, ("--query %s stands there twice"):format(name) end
+    opts.query[name] = value
   end
-  return table.concat(parts, "&")
+  return opts
 end
 
 -- Without /$ref this deletes the user instead of the membership.
@@ -77,16 +96,6 @@ local function check_path(method, path)
     return "without /$ref at its end this deletes the object itself, not the membership: add /$ref, or delete the "
       .. "object by its own path"
   end
-end
-
-local function target_of(method, path, query)
-  local problem = check_path(method, path)
-  if problem then return nil, problem end
-  local text, reason = query_string(query)
-  if not text then return nil, reason end
-  if path:find("^/") and not path:find("^/v1%.0/") and not path:find("^/beta/") then path = "/v1.0" .. path end
-  if text == "" then return path end
-  return path .. (path:find("?", 1, true) and "&" or "?") .. text
 end
 
 -- A value may be a secret, so no message shows one.
@@ -142,14 +151,19 @@ local function request_of(args)
     return nil, ("no method %s; there are GET, HEAD, POST, PUT, PATCH and DELETE"):format(terminal.clean(args.method))
   end
   if args.all and method ~= "GET" then return nil, "--all reads page after page: it goes with GET only" end
-  local target, reason = target_of(method, args.path, args.query)
-  if not target then return nil, reason end
-  local headers, body
+  local reason = check_path(method, args.path)
+  if reason then return nil, reason end
+  local opts, headers, body
+  opts, reason = query_of(args)
+  if not opts then return nil, reason end
   headers, reason = headers_of(args.header)
   if not headers then return nil, reason end
   body, reason = body_of(args.body, headers)
   if reason then return nil, reason end
-  return { method = method, target = target, headers = headers, body = body }
+  opts.headers = headers
+  local ok, target, all_headers = pcall(query.target, method, args.path, opts)
+  if not ok then return nil, (target:gsub("option '(%l+)'", "--%1")) end
+  return { method = method, target = target, headers = all_headers, body = body }
 end
 
 -- ---- sending ------------------------------------------------------------------------------------
@@ -186,23 +200,37 @@ local function send_one(client, request)
   return "done"
 end
 
+-- Pages come as values here: what is no Error (an interrupt) goes on up.
+local function next_page(pages)
+  local ok, page = pcall(pages)
+  if ok then return page end
+  if not msgraph_errors.Error.is(page) then error(page, 0) end
+  return nil, page
+end
+
+local function print_items(items, count)
+  local parts = {}
+  for i, item in ipairs(items) do parts[i] = (count + i == 1 and "[\n  " or ",\n  ") .. item end
+  if #parts > 0 then terminal.out(table.concat(parts)) end
+end
+
 -- Items are printed page by page. When a page fails the array stays open: no program takes a list
 -- that is cut for a whole one.
 local function send_all(client, request)
-  local count, target = 0, request.target
-  while target do
-    local raw, body = exchange(client, { method = "GET", target = target, headers = request.headers })
-    if not raw then return fail(body) end
-    local items = pretty.items(raw.body, "value")
-    if not items then
-      if count > 0 then return "failed", "a later page has no list of values" end
-      return "usage", "the answer is no list, so there is nothing to follow: leave --all out"
-    end
-    local parts = {}
-    for i, item in ipairs(items) do parts[i] = (count + i == 1 and "[\n  " or ",\n  ") .. item end
-    if #parts > 0 then terminal.out(table.concat(parts)) end
-    count, target = count + #items, body["@odata.nextLink"]
-    if target then terminal.status(("%d items"):format(count)) end
+  local count, pages = 0, client:pages(request.target, { headers = request.headers })
+  local page, err = next_page(pages)
+  while page do
+    print_items(pretty.items(page.raw.body, "value"), count)
+    count = page.count
+    if page.checkpoint.link then terminal.status(("%d items"):format(count)) end
+    page, err = next_page(pages)
+  end
+  if err and err.code == "not_a_list" and count == 0 then
+    return "usage", "the answer is no list, so there is nothing to follow: leave --all out"
+  end
+  if err then
+    local outcome = errors.outcome(err)
+    return count > 0 and outcome == "usage" and "failed" or outcome, errors.text(err) -- a link is not typed by anybody
   end
   terminal.out(count == 0 and "[]\n" or "\n]\n")
   return "done"

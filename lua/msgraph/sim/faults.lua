@@ -11,7 +11,7 @@ Faults.__index = Faults
 local KIND_OF_STREAM <const> = 20
 
 ---@class msgraph.sim.Fault
----@field kind "status"|"reset_before"|"reset_after"|"cut_body"|"stall"|"not_json"|"latency"
+---@field kind "status"|"reset_before"|"reset_after"|"cut_body"|"stall"|"not_json"|"latency"|"page"
 ---@field method? string         "GET", "POST", ...; default any
 ---@field path? string           Lua pattern, found anywhere in the path as sent; default any
 ---@field times? integer         how often; default 1, math.huge for ever
@@ -23,16 +23,20 @@ local KIND_OF_STREAM <const> = 20
 ---@field retry_after? string|number  value of Retry-After, sent as it stands; default none
 ---@field bytes? integer         of "cut_body" and "stall": how much of the body arrives; default half
 ---@field seconds? number        of "stall" (default 3600) and "latency" (default 1)
+---@field page? "empty"|"repeat"|"cycle"|"foreign"|"refused"  of "page": what a list's answer becomes
 
 local FIELDS = {
   kind = "string", method = "string", path = "string", times = "number", after = "number", share = "number",
   status = "number", code = "string", message = "string", bytes = "number", seconds = "number",
+  page = "string",
 }
 
 local KINDS = {
   status = true, reset_before = true, reset_after = true, cut_body = true, stall = true, not_json = true,
-  latency = true,
+  latency = true, page = true,
 }
+
+local PAGES = { empty = true, ["repeat"] = true, cycle = true, foreign = true, refused = true }
 
 --- Raises for a rule that could never work.
 local function check(rule)
@@ -47,6 +51,9 @@ local function check(rule)
     end
   end
   if not KINDS[rule.kind] then error("fault: unknown kind '" .. tostring(rule.kind) .. "'", 0) end
+  if rule.kind == "page" and not PAGES[rule.page] then
+    error("fault: page must be empty, repeat, cycle, foreign or refused, not " .. tostring(rule.page), 0)
+  end
   if rule.path then string.find("", rule.path) end -- raises for a malformed pattern
 end
 

@@ -203,6 +203,20 @@ function Running:users(filter)
   return (call(self, "users", filter))
 end
 
+--- Gives a user other properties, as an administrator would; /users/delta tells of it.
+--- Raises for a user that is none.
+---@param who string object id or principal name
+---@param properties table { displayName = ..., accountEnabled = false }
+function Running:change_user(who, properties)
+  call(self, "change_user", { who = who, properties = properties })
+end
+
+--- Deletes a user, as an administrator would.
+---@param who string object id or principal name
+function Running:delete_user(who)
+  call(self, "delete_user", who)
+end
+
 --- The devices that are in management now.
 ---@param filter? table fields a device must equal: { userId = ..., managementState = "retirePending" }
 ---@return table[]

@@ -22,10 +22,21 @@ M.SCAN_LIMIT = 2000
 ---@field page integer                             items a page without $top
 ---@field max_page integer
 ---@field clamp? boolean                           a $top above max_page is lowered, not refused
----@field filters table<string, table<string, true>> property -> operators: "eq", "startswith"
+---@field filters table<string, table<string, true>> property -> operators: "eq", "ne", "in", "startswith", "endswith"
+---@field sorts? table<string, true>              properties $orderby may name
+---@field searches? table<string, true>           properties $search may name
 ---@field narrow table<string, fun(store, value): integer?, integer?> property -> the positions `eq` leaves
----@field count_needs_consistency? boolean         $count asks for ConsistencyLevel: eventual
+---@field directory? boolean                       advanced queries ask for ConsistencyLevel: eventual and $count=true
 ---@field refuse fun(ctx, message): msgraph.sim.Answer  400 in the words of the service behind
+
+--- A space-separated list of names as a set.
+---@param names string
+---@return table<string, true>
+function M.set(names)
+  local out = {}
+  for name in names:gmatch("%S+") do out[name] = true end
+  return out
+end
 
 -- ---- reading ---------------------------------------------------------------------------------
 
@@ -91,18 +102,44 @@ function Reader:literal()
   return LITERALS[word], LITERALS[word] ~= nil
 end
 
-function Reader:condition()
-  if self:take("word", "startswith") then
-    local property = self:take("mark", "(") and self:take("word")
-    local text = property and self:take("mark", ",") and self:take("string")
-    if not text or not self:take("mark", ")") then return nil end
-    return { operator = "startswith", property = property, value = text }
-  end
+local FUNCTIONS <const> = { startswith = true, endswith = true }
+
+function Reader:call(name)
+  local property = self:take("mark", "(") and self:take("word")
+  local text = property and self:take("mark", ",") and self:take("string")
+  if not text or not self:take("mark", ")") then return nil end
+  return { operator = name, property = property, value = text }
+end
+
+-- The values after `in`, in parentheses.
+function Reader:values()
+  if not self:take("mark", "(") then return nil, false end
+  local values = {}
+  repeat
+    local value, ok = self:literal()
+    if not ok then return nil, false end
+    values[#values + 1] = value
+  until not self:take("mark", ",")
+  return values, self:take("mark", ")") ~= nil
+end
+
+function Reader:comparison()
   local property = self:take("word")
+  if FUNCTIONS[(property or ""):lower()] then return self:call(property:lower()) end
   local operator = property and self:take("word")
   if not operator then return nil end
-  local value, ok = self:literal()
+  local value, ok
+  if operator == "in" then value, ok = self:values() else value, ok = self:literal() end
   return ok and { operator = operator, property = property, value = value } or nil
+end
+
+function Reader:condition()
+  if not self:take("word", "not") then return self:comparison() end
+  local open = self:take("mark", "(")
+  local condition = self:comparison()
+  if not condition or open and not self:take("mark", ")") then return nil end
+  condition.negated = true
+  return condition
 end
 
 --- Conditions joined by `and`, or nil when the text is not that.
@@ -126,23 +163,44 @@ local function fold(value)
   return type(value) == "string" and value:lower() or value
 end
 
-local function holds(condition, value)
-  local wanted = fold(condition.value)
-  value = fold(value)
-  if condition.operator == "eq" then return value == wanted end
-  return type(value) == "string" and value:sub(1, #wanted) == wanted
+local HOLDS = {
+  eq = function(value, wanted) return value == wanted end,
+  ne = function(value, wanted) return value ~= wanted end,
+  startswith = function(value, wanted) return type(value) == "string" and value:sub(1, #wanted) == wanted end,
+  endswith = function(value, wanted) return type(value) == "string" and value:sub(-#wanted) == wanted end,
+}
+
+HOLDS["in"] = function(value, wanted)
+  for _, one in ipairs(wanted) do
+    if fold(one) == value then return true end
+  end
+  return false
+end
+
+--- A word of the value begins with what is searched for.
+function HOLDS.search(value, wanted)
+  if type(value) ~= "string" then return false end
+  for word in value:gmatch("[^%s@.]+") do
+    if word:sub(1, #wanted) == wanted then return true end
+  end
+  return HOLDS.startswith(value, wanted)
 end
 
 local function matches(conditions, resource, record)
   for _, condition in ipairs(conditions) do
-    if not holds(condition, resource.value(record, condition.property)) then return false end
+    local value = fold(resource.value(record, condition.property))
+    local held = HOLDS[condition.operator](value, fold(condition.value))
+    if held == (condition.negated or false) then return false end
   end
   return true
 end
 
 -- ---- checking --------------------------------------------------------------------------------
 
-local KNOWN = { ["$top"] = true, ["$select"] = true, ["$filter"] = true, ["$count"] = true, ["$skiptoken"] = true }
+local KNOWN = {
+  ["$top"] = true, ["$select"] = true, ["$filter"] = true, ["$count"] = true, ["$skiptoken"] = true,
+  ["$search"] = true, ["$orderby"] = true,
+}
 
 local function read_select(ctx, resource, text)
   if not text then return resource.default end
@@ -166,6 +224,8 @@ local function read_top(ctx, resource, text)
     .. resource.max_page .. " inclusive.")
 end
 
+local MOST_IN <const> = 15
+
 local function read_filter(ctx, resource, text)
   if not text then return {} end
   local conditions = M.filter(text)
@@ -176,42 +236,102 @@ local function read_filter(ctx, resource, text)
       return nil, resource.refuse(ctx, "Unsupported or invalid query filter clause specified for property '"
         .. condition.property .. "' of resource '" .. resource.type:match("[^.]*$") .. "'.")
     end
+    if condition.operator == "in" and #condition.value > MOST_IN then
+      return nil, resource.refuse(ctx, "Too many child clauses specified in search filter expression containing 'OR' "
+        .. "operators: " .. #condition.value .. ". Max allowed: " .. MOST_IN .. ".")
+    end
   end
   return conditions
 end
 
+--- "property:text" clauses in double quotes, joined by AND, as conditions.
+local function read_search(ctx, resource, text)
+  if not text then return {} end
+  local conditions, rest = {}, text
+  repeat
+    local property, value, after = rest:match('^%s*"([%w/]+):([^"]*)"%s*()')
+    if not property or not (resource.searches or {})[property] then
+      return nil, resource.refuse(ctx, "Syntax error in the search query, or its property is not supported.")
+    end
+    conditions[#conditions + 1] = { operator = "search", property = property, value = value }
+    rest = rest:sub(after):gsub("^AND%f[^%w]", "", 1)
+  until rest == ""
+  return conditions
+end
+
+local function read_orderby(ctx, resource, text)
+  if not text then return false end
+  local property, way = text:match("^%s*([%w/]+)%s*(%a*)%s*$")
+  if not property or not (resource.sorts or {})[property] or way ~= "" and way ~= "asc" and way ~= "desc" then
+    return nil, resource.refuse(ctx, "Sorting not supported for current query.")
+  end
+  return { property = property, descending = way == "desc" }
+end
+
+--- A token hides a position, and a number that makes two tokens for one position differ.
+local SALTS <const> = 4096
+
 local function read_skiptoken(ctx, resource, text)
-  if not text then return nil end
+  if not text then return false end
   local position = random.index(ctx.seed, KIND_OF_SKIPTOKEN, text)
-  if position then return position end
+  if position then return position // SALTS end
   return nil, resource.refuse(ctx, "Skip token is invalid.")
+end
+
+local function is_eventual(ctx)
+  return (ctx.headers["consistencylevel"] or ""):lower() == "eventual"
 end
 
 local function wants_count(ctx, resource, options)
   if options["$count"] ~= "true" or options["$skiptoken"] then return false end
-  return not resource.count_needs_consistency or (ctx.headers["consistencylevel"] or ""):lower() == "eventual"
+  return not resource.directory or is_eventual(ctx)
+end
+
+local ADVANCED = { ne = true, endswith = true }
+
+--- Whether the directory needs its other index for this.
+local function is_advanced(out)
+  if out["$search"][1] or out["$filter"][1] and out["$orderby"] then return true end
+  for _, condition in ipairs(out["$filter"]) do
+    if ADVANCED[condition.operator] or condition.negated then return true end
+  end
+  return false
+end
+
+local function check_consistency(ctx, resource, counted, out)
+  if not resource.directory or not is_advanced(out) then return nil end
+  if is_eventual(ctx) and (counted or out["$search"][1]) then return nil end
+  return resource.refuse(ctx, "Request with $search, ne, not, endsWith or $filter with $orderby only works with "
+    .. "the request header 'ConsistencyLevel: eventual' and $count=true.")
 end
 
 local READERS = {
-  { "$filter", read_filter }, { "$select", read_select }, { "$top", read_top }, { "$skiptoken", read_skiptoken },
+  { "$filter", read_filter }, { "$search", read_search }, { "$orderby", read_orderby }, { "$select", read_select },
+  { "$top", read_top }, { "$skiptoken", read_skiptoken },
 }
 
 --- The query options of a request, or nil and the answer that refuses them.
 ---@param ctx msgraph.sim.Context
 ---@param resource msgraph.sim.Resource
-local function read(ctx, resource, allowed)
+---@param allowed table<string, boolean> false: allowed, and read by whoever calls this
+---@param counted? boolean the path asks for the count
+function M.read(ctx, resource, allowed, counted)
   local options = M.query(ctx.query)
   for name in pairs(options) do
-    if name:sub(1, 1) == "$" and not allowed[name] then
+    if name:sub(1, 1) == "$" and allowed[name] == nil then
       return nil, resource.refuse(ctx, "Query option '" .. name .. "' is not supported.")
     end
   end
   local out = { count = wants_count(ctx, resource, options), selected = options["$select"] }
   for _, reader in ipairs(READERS) do
-    local value, refusal = reader[2](ctx, resource, options[reader[1]])
+    local value, refusal = reader[2](ctx, resource, allowed[reader[1]] == true and options[reader[1]] or nil)
     if refusal then return nil, refusal end
     out[reader[1]] = value
   end
+  out.conditions = table.move(out["$search"], 1, #out["$search"], #out["$filter"] + 1,
+    table.move(out["$filter"], 1, #out["$filter"], 1, {}))
+  local refusal = check_consistency(ctx, resource, counted or options["$count"] == "true", out)
+  if refusal then return nil, refusal end
   return out
 end
 
@@ -221,6 +341,11 @@ local function project(resource, record, names)
   local out = {}
   for _, name in ipairs(names) do out[name] = resource.value(record, name) end
   return out
+end
+
+--- One record as an item of a list.
+function M.item(resource, record, names)
+  return json.ordered(project(resource, record, names), names)
 end
 
 local function context_url(ctx, set, selected)
@@ -254,25 +379,65 @@ local function collect(walk, conditions, resource, position, last, top, scan)
   return items
 end
 
---- The same request with another skip token, whatever else it asked for. The count comes once only.
-local function next_link(ctx, position)
+--- The same request with another token instead of the one it had.
+---@param ctx msgraph.sim.Context
+---@param name? string "$skiptoken", "$deltatoken"; nil: none, as the first request was
+---@param token? string
+---@return string
+function M.link(ctx, name, token)
   local parts = {}
   for part in ctx.query:gmatch("[^&]+") do
-    local name = decode(part:match("^[^=]*"))
-    if name ~= "$skiptoken" and name ~= "$count" then parts[#parts + 1] = part end
+    local other = decode(part:match("^[^=]*"))
+    if other ~= "$skiptoken" and other ~= "$deltatoken" then parts[#parts + 1] = part end
   end
-  parts[#parts + 1] = "$skiptoken=" .. random.id(ctx.seed, KIND_OF_SKIPTOKEN, position)
+  if name then parts[#parts + 1] = name .. "=" .. token end
   return ctx.origin .. ctx.path .. "?" .. table.concat(parts, "&")
 end
 
-local PAGE = { "@odata.context", "value" }
-local PAGE_MORE = { "@odata.context", "@odata.nextLink", "value" }
-local PAGE_COUNT = { "@odata.context", "@odata.count", "value" }
-local PAGE_COUNT_MORE = { "@odata.context", "@odata.count", "@odata.nextLink", "value" }
+local function next_link(ctx, position, salt)
+  return M.link(ctx, "$skiptoken", random.id(ctx.seed, KIND_OF_SKIPTOKEN, position * SALTS + (salt or 0)))
+end
 
-local function page_names(count, more)
-  if count then return more and PAGE_COUNT_MORE or PAGE_COUNT end
-  return more and PAGE_MORE or PAGE
+--- What a page may look like that a client must not fall for (the fault "page").
+local SPOILT = {
+  empty = function(ctx, page, start) -- what was asked for comes with the next page
+    page.value, page["@odata.nextLink"] = json.array {}, next_link(ctx, start, ctx.n % (SALTS - 1) + 1)
+  end,
+  ["repeat"] = function(ctx, page) page["@odata.nextLink"] = ctx.origin .. ctx.path .. "?" .. ctx.query end,
+  cycle = function(ctx, page) page["@odata.nextLink"] = M.link(ctx) end,
+  foreign = function(ctx, page) page["@odata.nextLink"] = "https://graph.example.com" .. ctx.path .. "?x=1" end,
+  refused = function(ctx, page) page["@odata.nextLink"] = M.link(ctx, "$skiptoken", "expired") end,
+}
+
+local PAGE <const> = { "@odata.context", "@odata.count", "@odata.nextLink", "@odata.deltaLink", "value" }
+local names_of = {} -- which of them a page has -> those names, one list for all such pages
+
+--- A page as it is sent: its properties in order, and only those it has.
+---@param page table
+---@return msgraph.sim.Answer
+function M.page(page)
+  local key = ""
+  for i, name in ipairs(PAGE) do key = key .. (page[name] ~= nil and i or "") end
+  local names = names_of[key] or {}
+  if not names_of[key] then
+    for at in key:gmatch("%d") do names[#names + 1] = PAGE[tonumber(at)] end
+    names_of[key] = names
+  end
+  return reply.ok(json.ordered(page, names))
+end
+
+--- All records that match, sorted; from then on a position is a place among them.
+local function sorted(walk, options, resource, first, last)
+  local order, records = options["$orderby"], collect(walk, options.conditions, resource, first, last, math.maxinteger)
+  local keys = {}
+  for i, record in ipairs(records) do keys[record] = { fold(tostring(resource.value(record, order.property))), i } end
+  table.sort(records, function(a, b)
+    local left, right = keys[a], keys[b]
+    if left[1] == right[1] then return left[2] < right[2] end
+    if order.descending then left, right = right, left end
+    return left[1] < right[1]
+  end)
+  return function(position) return records[position], position + 1 end, #records
 end
 
 --- Answers a list request.
@@ -284,22 +449,41 @@ end
 ---@param last integer
 ---@return msgraph.sim.Answer
 function M.list(ctx, resource, set, walk, first, last)
-  local options, refusal = read(ctx, resource, KNOWN)
+  local options, refusal = M.read(ctx, resource, KNOWN)
   if not options then return refusal end
-  first, last = range(ctx, resource, options["$filter"], first, last)
-  local count = options.count and #collect(walk, options["$filter"], resource, first, last, math.maxinteger) or nil
-  local start = math.max(options["$skiptoken"] or first, first)
-  local records, more = collect(walk, options["$filter"], resource, start, last, options["$top"], M.SCAN_LIMIT)
-  local items = {}
-  for i, record in ipairs(records) do
-    items[i] = json.ordered(project(resource, record, options["$select"]), options["$select"])
+  local conditions = options.conditions
+  first, last = range(ctx, resource, conditions, first, last)
+  if options["$orderby"] then
+    walk, last = sorted(walk, options, resource, first, last)
+    first, conditions = 1, {}
   end
-  return reply.ok(json.ordered({
+  local count = options.count and #collect(walk, conditions, resource, first, last, math.maxinteger) or nil
+  local start = math.max(options["$skiptoken"] or first, first)
+  local records, more = collect(walk, conditions, resource, start, last, options["$top"], M.SCAN_LIMIT)
+  local items = {}
+  for i, record in ipairs(records) do items[i] = M.item(resource, record, options["$select"]) end
+  local page = {
     ["@odata.context"] = context_url(ctx, set, options.selected),
     ["@odata.count"] = count,
     ["@odata.nextLink"] = more and next_link(ctx, more),
     value = json.array(items),
-  }, page_names(count, more)))
+  }
+  if ctx.spoil then SPOILT[ctx.spoil](ctx, page, start) end
+  return M.page(page)
+end
+
+local COUNT = { ["$filter"] = true, ["$search"] = true }
+
+--- Answers a request for the number of records, as text.
+---@return msgraph.sim.Answer
+function M.count(ctx, resource, walk, first, last)
+  if resource.directory and not is_eventual(ctx) then
+    return reply.bad_request(ctx, "$count is not currently supported.")
+  end
+  local options, refusal = M.read(ctx, resource, COUNT, true)
+  if not options then return refusal end
+  local records = collect(walk, options.conditions, resource, first, last, math.maxinteger)
+  return reply.text(200, "text/plain", tostring(#records))
 end
 
 local ONE = { ["$select"] = true }
@@ -307,21 +491,12 @@ local ONE = { ["$select"] = true }
 --- Answers a request for one record.
 ---@return msgraph.sim.Answer
 function M.one(ctx, resource, set, record)
-  local options, refusal = read(ctx, resource, ONE)
+  local options, refusal = M.read(ctx, resource, ONE)
   if not options then return refusal end
   local names = table.move(options["$select"], 1, #options["$select"], 2, { "@odata.context" })
   local out = project(resource, record, options["$select"])
   out["@odata.context"] = context_url(ctx, set, options.selected) .. "/$entity"
   return reply.ok(json.ordered(out, names))
-end
-
---- A space-separated list of names as a set.
----@param names string
----@return table<string, true>
-function M.set(names)
-  local out = {}
-  for name in names:gmatch("%S+") do out[name] = true end
-  return out
 end
 
 return M

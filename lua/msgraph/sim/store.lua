@@ -36,19 +36,42 @@ end
 function M.new(seed, users)
   return setmetatable({
     seed = seed, size = users, asked = {}, deleted = {},
+    changed = {}, gone = {}, -- users by index: properties that differ now; deleted
+    changes = {}, -- indexes of users, in the order they were changed or deleted
     users = new_cache(people.user), hardware = new_cache(hardware.device),
   }, Store)
 end
 
 -- ---- users -----------------------------------------------------------------------------------
 
---- The user with this number, or nil past the end.
+--- The user with this number, deleted ones as well, or nil past the end.
 ---@return msgraph.sim.User?
 function Store:user(index)
   if index < 1 or index > self.size then return nil end
   local user = self.users(index, self.seed, index)
   user.devices = user.devices or hardware.count(self.seed, user)
+  for name, value in pairs(self.changed[index] or {}) do user[name] = value end
   return user
+end
+
+local function note_change(store, user)
+  store.changes[#store.changes + 1] = user.index
+end
+
+--- Gives a user other properties.
+---@param user msgraph.sim.User
+---@param properties table
+function Store:change_user(user, properties)
+  self.changed[user.index] = self.changed[user.index] or {}
+  for name, value in pairs(properties) do self.changed[user.index][name] = value end
+  note_change(self, user)
+end
+
+--- Deletes a user; his devices stay with Intune.
+---@param user msgraph.sim.User
+function Store:delete_user(user)
+  self.gone[user.index] = true
+  note_change(self, user)
 end
 
 --- The user with this object id or principal name, in any letter case.
@@ -56,11 +79,10 @@ end
 ---@return msgraph.sim.User?
 function Store:find_user(key)
   local index = random.index(self.seed, people.KIND, key)
-  if index then return self:user(index) end
-  local upn = key:lower()
-  index = people.index_of(upn)
-  local user = index and self:user(index)
-  return user and user.userPrincipalName:lower() == upn and user or nil
+  local upn = not index and key:lower()
+  index = index or people.index_of(upn)
+  local user = index and not self.gone[index] and self:user(index)
+  return user and (not upn or user.userPrincipalName:lower() == upn) and user or nil
 end
 
 -- ---- devices ---------------------------------------------------------------------------------
@@ -145,6 +167,7 @@ end
 ---@return msgraph.sim.User?
 ---@return integer next
 function Store:next_user(position)
+  while self.gone[position] do position = position + 1 end
   return self:user(position), position + 1
 end
 

@@ -85,6 +85,7 @@ end
 ---@field actions string[]               what the request did, filled by the route
 ---@field request_id string
 ---@field client_request_id string
+---@field spoil? string                  what a page becomes, by the fault "page"
 ---@field login? msgraph.sim.TokenRequest  of a request to the login side
 ---@field fields? table<string, string>    its parameters
 ---@field directory? string                the tenant in its path, in lower case
@@ -251,8 +252,9 @@ local function act_under_faults(tenant, ctx, body)
   local rule = tenant.faults:match(ctx.method, ctx.path)
   ctx.fault = rule and rule.kind
   if rule and INSTEAD[rule.kind] then return INSTEAD[rule.kind](ctx, rule) end
+  ctx.spoil = rule and rule.page
   local answer = act(tenant, ctx, body)
-  if rule then AFTER[rule.kind](answer, rule) end
+  if rule and AFTER[rule.kind] then AFTER[rule.kind](answer, rule) end
   return answer
 end
 
@@ -428,11 +430,26 @@ end
 ---@return msgraph.sim.User[]
 function Tenant:users(filter)
   local out = {}
-  for index = 1, self.store.size do
-    local user = self.store:user(index)
+  local user, position = self.store:next_user(1)
+  while user do
     if fits(user, filter or {}) then out[#out + 1] = user end
+    user, position = self.store:next_user(position)
   end
   return out
+end
+
+local function user_named(tenant, who)
+  return tenant.store:find_user(who) or error("no such user: " .. tostring(who), 0)
+end
+
+---@param arg { who: string, properties: table }
+function Tenant:change_user(arg)
+  self.store:change_user(user_named(self, arg.who), arg.properties)
+end
+
+---@param who string
+function Tenant:delete_user(who)
+  self.store:delete_user(user_named(self, who))
 end
 
 local function device_record(device)
@@ -508,6 +525,7 @@ local CONTROL = {
   date = true, now = true, tenant_id = true, app = true, set_credentials = true, sign_in = true, revoke = true,
   policy = true, expire_secret = true, remove_consent = true, token_requests = true,
   machine_endpoint = true,
+  change_user = true, delete_user = true,
 }
 
 --- lua-cjson reads every number as a float; whole ones are integers to us.

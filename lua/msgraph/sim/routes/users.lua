@@ -1,5 +1,6 @@
 -- lua/msgraph/sim/routes/users.lua - users of the directory.
 local clock = require "msgraph.sim.clock"
+local delta = require "msgraph.sim.delta"
 local json = require "msgraph.sim.json"
 local odata = require "msgraph.sim.odata"
 local random = require "msgraph.sim.random"
@@ -65,6 +66,8 @@ local function find(store, key)
   if user then return store.user_range(user) end
 end
 
+local EQUAL = odata.set "eq ne in"
+
 ---@type msgraph.sim.Resource
 M.resource = {
   type = "microsoft.graph.user",
@@ -93,12 +96,14 @@ M.resource = {
   end,
   page = 100, max_page = 999,
   filters = {
-    accountEnabled = { eq = true }, id = { eq = true }, userPrincipalName = { eq = true, startswith = true },
-    mail = { eq = true }, displayName = { eq = true, startswith = true }, userType = { eq = true },
-    onPremisesSyncEnabled = { eq = true },
+    accountEnabled = EQUAL, id = EQUAL, userType = EQUAL, onPremisesSyncEnabled = EQUAL,
+    userPrincipalName = odata.set "eq ne in startswith endswith", mail = odata.set "eq ne in endswith",
+    displayName = odata.set "eq ne in startswith",
   },
+  sorts = odata.set "displayName userPrincipalName",
+  searches = odata.set "displayName mail userPrincipalName",
   narrow = { id = find, userPrincipalName = find },
-  count_needs_consistency = true,
+  directory = true,
   refuse = function(ctx, message) return reply.error(ctx, 400, "Request_UnsupportedQuery", message) end,
 }
 
@@ -108,9 +113,20 @@ local READ = {
 }
 local READ_SELF = table.move(READ, 1, #READ, 2, { "User.Read" })
 
+local function walk(ctx)
+  return function(position) return ctx.store:next_user(position) end
+end
+
 local function list_users(ctx)
-  local store = ctx.store
-  return odata.list(ctx, M.resource, "users", function(position) return store:next_user(position) end, 1, store.size)
+  return odata.list(ctx, M.resource, "users", walk(ctx), 1, ctx.store.size)
+end
+
+local function count_users(ctx)
+  return odata.count(ctx, M.resource, walk(ctx), 1, ctx.store.size)
+end
+
+local function users_delta(ctx)
+  return delta.users(ctx, M.resource)
 end
 
 local function get_user(ctx)
@@ -119,6 +135,8 @@ end
 
 M.routes = {
   { "GET", "users", service = "directory", scopes = READ, run = list_users },
+  { "GET", "users/$count", service = "directory", scopes = READ, run = count_users },
+  { "GET", "users/delta", service = "directory", scopes = READ, run = users_delta },
   { "GET", "users/{user}", service = "directory", scopes = READ, scopes_self = READ_SELF, run = get_user },
 }
 
