@@ -5,6 +5,7 @@
 #include "core/base/headers.h"
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
+#include "core/identity/challenge.h"
 #include "core/identity/credential.h"
 #include "core/wire/global.h"
 #include "core/wire/wire.h"
@@ -220,22 +221,30 @@ static void start_waiting(struct mgc_transport *t)
     }
 }
 
-/* RFC 9110 15.5.2: a 401 that is about the token says so in this header. Intune sends others. */
-static bool is_challenge(const struct mgc_attempt *a)
+/* Whether the answer is about the token: a 401 with that header (RFC 9110 15.5.2; Intune sends others), or a 403 that
+ * asks for more in it (FACTS 6.1). What it asks for goes to `claims`. */
+static bool is_challenge(const struct mgc_attempt *a, struct mgc_challenge *c)
 {
     const char *value;
     size_t      n;
-    return a->error.code == MGC_OK && a->status == 401 &&
-           mgc_header_find(mgc_buf_text(&a->headers), a->headers.len, "WWW-Authenticate", &value,
-                           &n);
+    const char *block = mgc_buf_text(&a->headers);
+    return a->error.code == MGC_OK && (a->status == 401 || a->status == 403) &&
+           mgc_header_find(block, a->headers.len, "WWW-Authenticate", &value, &n) &&
+           mgc_challenge_read(block, a->headers.len, c) == MGC_OK &&
+           (a->status == 401 || c->claims.len > 0);
 }
 
 /* A refused token was not acted on, whatever the method: one new token, one more attempt. */
 static bool reauthorise(struct mgc_transport *t, struct mgc_exchange *x)
 {
-    const struct mgc_attempt *a = &x->attempt;
-    if (!is_challenge(a) || a->token == NULL || x->reauthorised ||
-        !mgc_credential_refused(x->credential, a->token, NULL))
+    const struct mgc_attempt *a     = &x->attempt;
+    struct mgc_challenge      c     = {0};
+    const bool                asked = a->token != NULL && !x->reauthorised && is_challenge(a, &c);
+    const bool                again = asked &&
+                       mgc_credential_refused(x->credential, a->token,
+                                              c.claims.len > 0 ? mgc_buf_text(&c.claims) : NULL);
+    mgc_challenge_clear(&c);
+    if (!again)
         return false;
     x->reauthorised = true;
     mgc_exchange_retry(x, 0);

@@ -1,6 +1,7 @@
 /* csrc/lua/lmg_credential.c - the msgraph.core.Credential userdata over struct mgc_credential. */
 #include "core/base/child.h"
 #include "core/base/clock.h"
+#include "core/identity/claims.h"
 #include "core/identity/credential.h"
 #include "core/identity/loopback.h"
 #include "core/identity/printed.h"
@@ -77,6 +78,47 @@ static void set_text(lua_State *L, const char *name, const char *text)
 {
     lua_pushstring(L, text);
     lua_setfield(L, -2, name);
+}
+
+/* credential:claims() -> JSON text */
+static int credential_claims(lua_State *L)
+{
+    struct mgc_credential *c = lmg_check_credential(L, 1);
+    struct mgc_buf         claims;
+    struct mgc_error       e;
+    mgc_buf_init(&claims, 2 * MGC_CLAIMS_MAX);
+    mgc_code rc = mgc_credential_claims(c, &claims);
+    if (rc == MGC_OK)
+        lua_pushlstring(L, mgc_buf_text(&claims), claims.len);
+    mgc_buf_clear(&claims);
+    if (rc == MGC_OK)
+        return 1;
+    mgc_error_set(&e, rc, NULL);
+    return lmg_fail(L, &e);
+}
+
+/* credential:describe() -> table | nil */
+static int credential_describe(lua_State *L)
+{
+    struct mgc_jwt_view   *v = lua_newuserdatauv(L, sizeof *v, 0);
+    struct mgc_credential *c = lmg_check_credential(L, 1);
+    int64_t                left_ms;
+    const struct {
+        const char *name, *text;
+    } texts[] = {{"username", v->username}, {"name", v->name},    {"object_id", v->oid},
+                 {"tenant_id", v->tid},     {"app_id", v->appid}, {"app_name", v->app_displayname},
+                 {"audience", v->aud},      {"scopes", v->scp},   {"roles", v->roles}};
+    if (mgc_credential_describe(c, v, &left_ms) != MGC_OK)
+        return 0;
+    lua_createtable(L, 0, 10);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i].text[0] != '\0')
+            set_text(L, texts[i].name, texts[i].text);
+    if (left_ms != MGC_NEVER) {
+        lua_pushnumber(L, (lua_Number)left_ms / 1000);
+        lua_setfield(L, -2, "expires_in");
+    }
+    return 1;
 }
 
 /* credential:prompt() -> table | nil */
@@ -191,6 +233,8 @@ void lmg_credential_register(lua_State *L)
     static const luaL_Reg methods[] = {{"give", credential_give},
                                        {"give_printed", credential_give_printed},
                                        {"needs_user", credential_needs_user},
+                                       {"claims", credential_claims},
+                                       {"describe", credential_describe},
                                        {"prompt", credential_prompt},
                                        {"redeem", credential_redeem},
                                        {"close", credential_close},

@@ -96,6 +96,28 @@ function Credential:give_printed(child) end
 ---@return boolean
 function Credential:needs_user() end
 
+--- The claims request that its next token is asked for with: what we are capable of, and what a challenge wants.
+---@return string? json
+---@return msgraph.core.Failure?
+function Credential:claims() end
+
+---@class msgraph.core.Described   what the present token says; a field is missing where it says nothing
+---@field username? string
+---@field name? string
+---@field object_id? string
+---@field tenant_id? string
+---@field app_id? string
+---@field app_name? string
+---@field audience? string
+---@field scopes? string          delegated permissions, with spaces between
+---@field roles? string           application permissions, with spaces between
+---@field expires_in? number      seconds it is still used
+
+--- What the present token says, for people to see: nothing is verified, and Graph's tokens are nobody's to read. nil
+--- where there is none, or an opaque one.
+---@return msgraph.core.Described?
+function Credential:describe() end
+
 ---@class msgraph.core.Prompt      what a user has to be told
 ---@field user_code string
 ---@field verification_uri string

@@ -314,6 +314,18 @@ int64_t mgc_credential_in_line_ms(const struct mgc_credential *c)
     return c->in_line ? c->next_try_ms : MGC_NEVER;
 }
 
+mgc_code mgc_credential_describe(const struct mgc_credential *c, struct mgc_jwt_view *out,
+                                 int64_t *left_ms)
+{
+    const int64_t     now_ms = mgc_now_ms();
+    struct mgc_token *t      = mgc_credential_token(c, now_ms);
+    if (t == NULL)
+        return MGC_EANSWER;
+    *left_ms = t->stale_ms == MGC_NEVER ? MGC_NEVER : t->stale_ms - now_ms;
+    return mgc_jwt_read(t->authorization.text + MGC_TOKEN_AT, t->authorization.len - MGC_TOKEN_AT,
+                        out);
+}
+
 /* ---- users -------------------------------------------------------------------------------------- */
 
 bool mgc_credential_needs_user(const struct mgc_credential *c, int64_t now_ms)

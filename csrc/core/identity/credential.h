@@ -21,6 +21,7 @@
 #include "core/base/buf.h"
 #include "core/base/error.h"
 #include "core/identity/device.h"
+#include "core/identity/jwt_read.h"
 #include "core/identity/managed.h"
 #include "core/identity/proof.h"
 #include "core/identity/store.h"
@@ -100,10 +101,17 @@ void mgc_credential_failure(const struct mgc_credential *c, struct mgc_error *e)
 bool mgc_credential_refused(struct mgc_credential *c, const struct mgc_token *t,
                             const char *claims);
 
+/* What its token says, for people to see. MGC_EANSWER: it has none, or one that is not to be read. */
+mgc_code mgc_credential_describe(const struct mgc_credential *c, struct mgc_jwt_view *out,
+                                 int64_t *left_ms) MGC_NODISCARD;
+
 /* ---- users ------------------------------------------------------------------------------------- */
 
 /* There will be no token before a user signs in: there is no refresh token, or it was refused. */
 bool mgc_credential_needs_user(const struct mgc_credential *c, int64_t now_ms);
+
+/* Appends the claims request (JSON) that its next token is asked for with. MGC_ENOMEM. */
+mgc_code mgc_credential_claims(const struct mgc_credential *c, struct mgc_buf *out) MGC_NODISCARD;
 
 /* What MGC_DEVICE_START brought; NULL: nothing yet. */
 const struct mgc_prompt *mgc_credential_prompt(const struct mgc_credential *c);

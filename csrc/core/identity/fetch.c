@@ -3,9 +3,11 @@
 #include "core/base/headers.h"
 #include "core/base/mem.h"
 #include "core/identity/answer.h"
+#include "core/identity/claims.h"
 #include "core/identity/credential.h"
 #include "core/identity/credential_priv.h"
 #include "core/identity/form.h"
+#include "core/identity/jwt_read.h"
 #include "core/wire/global.h"
 
 #include <curl/curl.h>
@@ -75,11 +77,22 @@ static void add_step(const struct mgc_credential *c, struct mgc_form *f)
     }
 }
 
-/* We understand claims challenges, and say so (FACTS 6.4). */
+mgc_code mgc_credential_claims(const struct mgc_credential *c, struct mgc_buf *out)
+{
+    /* we understand claims challenges, and say so (FACTS 6.4) */
+    static const char capable[] = "{\"access_token\":{\"xms_cc\":{\"values\":[\"cp1\"]}}}";
+    return mgc_claims_merge(capable, c->claims.len > 0 ? mgc_buf_text(&c->claims) : NULL, out);
+}
+
 static void add_claims(const struct mgc_credential *c, struct mgc_form *f)
 {
-    static const char capable[] = "{\"access_token\":{\"xms_cc\":{\"values\":[\"cp1\"]}}}";
-    mgc_form_add(f, "claims", c->claims.len > 0 ? mgc_buf_text(&c->claims) : capable);
+    struct mgc_buf claims;
+    mgc_buf_init(&claims, SIZE_MAX);
+    mgc_code rc = mgc_credential_claims(c, &claims);
+    if (rc != MGC_OK)
+        f->rc = rc;
+    mgc_form_add(f, "claims", mgc_buf_text(&claims));
+    mgc_buf_clear(&claims);
 }
 
 static mgc_code fill(struct mgc_credential *c, struct mgc_form *f, const char *token_path,
@@ -235,19 +248,26 @@ static void learn_clock(struct mgc_credential *c, const struct mgc_attempt *a)
 }
 
 /* Whose sign-in it is: written when a user has signed in, and kept from then on. */
-static bool name_sign_in(const struct mgc_credential *c, struct mgc_sign_in *in)
+static bool name_sign_in(const struct mgc_credential *c, const struct mgc_secret *id_token,
+                         struct mgc_sign_in *in)
 {
-    const uint64_t generation = in->generation;
+    const uint64_t      generation = in->generation;
+    struct mgc_jwt_view who        = {0};
+    if (id_token->text == NULL || mgc_jwt_read(id_token->text, id_token->len, &who) != MGC_OK)
+        who.username[0] = '\0'; /* a sign-in like any other, of nobody we could name */
     mgc_sign_in_clear(in);
     in->generation = generation;
-    return mgc_copy_text(&in->authority, c->login->base) && mgc_copy_text(&in->tenant, c->tenant) &&
-           mgc_copy_text(&in->client_id, c->proof.client_id) && mgc_copy_text(&in->scope, c->scope);
+    return mgc_copy_text(&in->authority, c->login->base) &&
+           mgc_copy_text(&in->tenant, who.tid[0] != '\0' ? who.tid : c->tenant) &&
+           mgc_copy_text(&in->client_id, c->proof.client_id) &&
+           mgc_copy_text(&in->scope, c->scope) && mgc_copy_text(&in->username, who.username) &&
+           mgc_copy_text(&in->object_id, who.oid);
 }
 
 static mgc_code fill_sign_in(const struct mgc_credential *c, const struct mgc_token_answer *t,
                              int64_t life_s, struct mgc_sign_in *in)
 {
-    if (c->step != MGC_RENEW && !name_sign_in(c, in))
+    if (c->step != MGC_RENEW && !name_sign_in(c, &t->id_token, in))
         return MGC_ENOMEM;
     mgc_code rc =
         mgc_secret_set(&in->refresh_token, "", c->refresh_token.text, c->refresh_token.len);
@@ -332,8 +352,11 @@ static mgc_code refuse(struct mgc_credential *c, const struct mgc_token_answer *
                        struct mgc_error *e)
 {
     c->needs_user |= c->step == MGC_RENEW && is_for_user(t->error);
+    if (t->claims.len > 0) /* what the user has to fulfil when he signs in */
+        mgc_credential_want_claims(c, mgc_buf_text(&t->claims));
     mgc_error_set(e, MGC_ETOKEN, "%s%s%s", t->error, t->error[0] != '\0' ? ": " : "", t->text);
     snprintf(e->word, sizeof e->word, "%.*s", MGC_WORD_MAX - 1, t->error);
+    snprintf(e->subword, sizeof e->subword, "%.*s", MGC_WORD_MAX - 1, t->suberror);
     return MGC_ETOKEN;
 }
 

@@ -22,6 +22,9 @@ struct mgc_token {
     int64_t           aging_ms, stale_ms; /* monotonic; MGC_NEVER for a token that is just given */
 };
 
+/* Where in `authorization` the token itself begins. */
+enum { MGC_TOKEN_AT = sizeof "Authorization: Bearer " - 1 };
+
 typedef enum mgc_freshness { MGC_FRESH, MGC_AGING, MGC_STALE } mgc_freshness;
 
 /* Why the text can be no bearer token: NULL when it can (RFC 6750 2.1, and what issuers really make). */

@@ -49,8 +49,10 @@ function M.open(get)
   end
   -- One that is refused was not acted on, whatever the method: one new token, one more attempt.
   function guard.refused(serial, raw)
-    if not raw or raw.status ~= 401 then return false end
-    if serial == state.serial then state.renew_at, state.stale_at = -1, -1 end
+    if not raw or raw.status ~= 401 and raw.status ~= 403 then return false end
+    local claims = core.claims(raw.headers)
+    if raw.status == 403 and not claims then return false end -- not about the token
+    if serial == state.serial then state.renew_at, state.stale_at, state.claims = -1, -1, claims end
     return true
   end
   return { core = state.core, guard = guard }

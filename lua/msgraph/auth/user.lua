@@ -25,7 +25,7 @@ end
 
 -- Passing trouble on the way is no answer: it is asked again, more slowly (RFC 8628 3.5).
 local function next_interval(interval, failure)
-  if failure.word == "authorization_pending" then return interval end
+  if failure.word == "authorization_pending" or failure.code == "store_busy" then return interval end
   if failure.word == "slow_down" then return interval + SLOWER end
   if failure.kind == "network" or failure.kind == "timeout" or failure.word == "temporarily_unavailable" then
     return interval * 2
@@ -80,6 +80,7 @@ function M.auth_code(credential, opts, settings)
   local url = listener:url {
     authorize = ("%s/%s/oauth2/v2.0/authorize"):format(settings.authority, core.escape(settings.tenant_id)),
     client_id = settings.client_id, scope = settings.scope, login_hint = opts.login_hint,
+    claims = credential:claims(),
   };
   (opts.prompt or print_url)(url, browser.open(url))
   failure = wait_for_browser(listener)
