@@ -9,11 +9,10 @@ local core = require "msgraph.core"
 local devices = require "msgraph.devices"
 local errors = require "msgraph.errors"
 local host = require "msgraph.host"
-local json = require "msgraph.json"
 local loop = require "msgraph.loop"
 local paging = require "msgraph.paging"
-local query = require "msgraph.query"
 local repeatable = require "msgraph.repeatable"
+local requests = require "msgraph.request"
 local response = require "msgraph.response"
 
 local M = {}
@@ -27,67 +26,6 @@ local M = {}
 ---@field package guard? msgraph.auth.Guard of a credential that takes more than the core
 local Client = { __name = "msgraph.Client" }
 Client.__index = Client
-
----@class msgraph.RequestOpts: msgraph.QueryOpts
----@field headers? table<string, string>
----@field deadline? number     seconds for the whole operation, default 120
----@field retry? boolean       false: what fails or is throttled is not sent again; default true, see docs/retry.md
----@field idempotent? boolean  may it be sent twice; default: by the method, and for POST by msgraph.repeatable
----@field max_body? integer    bytes of the answer accepted, default the client's
-local CALL = { headers = "table", deadline = "number", retry = "boolean", idempotent = "boolean", max_body = "number" }
-for name, expected in pairs(query.OPTIONS) do CALL[name] = expected end
-
----@class msgraph.FullRequest: msgraph.RequestOpts
----@field method string
----@field path string   "/users" (of v1.0), "/beta/users", or a full URL of the client's endpoint
----@field body? table|string
-local FULL = { method = "string", path = "string", body = "any" }
-for name, expected in pairs(CALL) do FULL[name] = expected end
-
--- ---- building a request -------------------------------------------------------------------------
-
-local function copy(headers)
-  local out = {}
-  for name, value in pairs(headers or {}) do out[name] = value end
-  return out
-end
-
--- The bytes of a body, and the headers with its type.
-local function body_of(body, headers)
-  if body == nil then return nil, headers end
-  if type(body) == "string" then
-    if query.has_header(headers, "content-type") then return body, headers end
-    error("a body that is a string needs its type: headers = { [\"Content-Type\"] = ... }", 0)
-  elseif type(body) ~= "table" then
-    error(("body must be a table (sent as JSON) or a string, got %s"):format(type(body)), 0)
-  end
-  if not query.has_header(headers, "content-type") then
-    headers = copy(headers)
-    headers["Content-Type"] = "application/json"
-  end
-  return json.encode(body, 0), headers
-end
-
-local function may_repeat(method, path, body, opts)
-  if opts.idempotent ~= nil or method ~= "POST" then return opts.idempotent end -- the core knows the other methods
-  return repeatable.is(method, path, body)
-end
-
-local NONE = {}
-
-local function build(method, path, body, opts)
-  local target, headers = query.target(method, path, opts)
-  if not opts and body == nil and method ~= "POST" then
-    return { method = method, target = target, headers = headers }
-  end
-  opts = opts or NONE
-  local bytes
-  bytes, headers = body_of(body, headers)
-  return {
-    method = method, target = target, body = bytes, headers = headers, max_body = opts.max_body,
-    deadline = opts.deadline, retry = opts.retry, idempotent = may_repeat(method, path, body, opts),
-  }
-end
 
 -- ---- sending ------------------------------------------------------------------------------------
 
@@ -147,8 +85,8 @@ end
 -- Builds and sends; a mistake of the caller's is raised where the caller stands, which is the next
 -- level: the methods below leave by a tail call.
 local function call(self, method, path, body, opts)
-  if opts then config.check(opts, CALL, method:lower(), 3) end
-  local ok, request = pcall(build, method, path, body, opts)
+  if opts then config.check(opts, requests.CALL, method:lower(), 3) end
+  local ok, request = pcall(requests.build, method, path, body, opts)
   if not ok then error(("%s: %s"):format(method:lower(), request), 2) end
   local answer, err = self:send(request)
   if is_mistake(err, path) then error(("%s: %s"):format(method:lower(), err.message), 2) end
@@ -209,9 +147,9 @@ end
 ---@return msgraph.Error? raises for a wrong field
 function Client:request(full)
   if type(full) ~= "table" then error(("request: a table is expected, got %s"):format(type(full)), 2) end
-  config.check(full, FULL, "request", 3)
+  config.check(full, requests.FULL, "request", 3)
   if not full.method then error("request: 'method' is missing", 2) end
-  local ok, request = pcall(build, full.method:upper(), full.path, full.body, full)
+  local ok, request = pcall(requests.build, full.method:upper(), full.path, full.body, full)
   if not ok then error("request: " .. request, 2) end
   local raw, err = self:exchange(request)
   if is_mistake(err, full.path) then error("request: " .. err.message, 2) end

@@ -1,0 +1,78 @@
+-- lua/msgraph/request.lua
+--- What a caller writes to what travels: path, query and body become a msgraph.core.Request.
+--
+-- Every way to send (a call, a page, a part of a batch) builds with these functions, so that the same call
+-- is the same bytes whichever way it goes. A caller's mistake raises without a position: who calls says
+-- whose it is.
+local json = require "msgraph.json"
+local query = require "msgraph.query"
+local repeatable = require "msgraph.repeatable"
+
+local M = {}
+
+---@class msgraph.RequestOpts: msgraph.QueryOpts
+---@field headers? table<string, string>
+---@field deadline? number     seconds for the whole operation, default 120
+---@field retry? boolean       false: what fails or is throttled is not sent again; default true, see docs/retry.md
+---@field idempotent? boolean  may it be sent twice; default: by the method, and for POST by msgraph.repeatable
+---@field max_body? integer    bytes of the answer accepted, default the client's
+M.CALL = { headers = "table", deadline = "number", retry = "boolean", idempotent = "boolean", max_body = "number" }
+for name, expected in pairs(query.OPTIONS) do M.CALL[name] = expected end
+
+---@class msgraph.FullRequest: msgraph.RequestOpts
+---@field method string
+---@field path string   "/users" (of v1.0), "/beta/users", or a full URL of the client's endpoint
+---@field body? table|string
+M.FULL = { method = "string", path = "string", body = "any" }
+for name, expected in pairs(M.CALL) do M.FULL[name] = expected end
+
+local function copy(headers)
+  local out = {}
+  for name, value in pairs(headers or {}) do out[name] = value end
+  return out
+end
+
+-- The bytes of a body, and the headers with its type.
+local function body_of(body, headers)
+  if body == nil then return nil, headers end
+  if type(body) == "string" then
+    if query.has_header(headers, "content-type") then return body, headers end
+    error("a body that is a string needs its type: headers = { [\"Content-Type\"] = ... }", 0)
+  elseif type(body) ~= "table" then
+    error(("body must be a table (sent as JSON) or a string, got %s"):format(type(body)), 0)
+  end
+  if not query.has_header(headers, "content-type") then
+    headers = copy(headers)
+    headers["Content-Type"] = "application/json"
+  end
+  return json.encode(body, 0), headers
+end
+
+local function may_repeat(method, path, body, opts)
+  if opts.idempotent ~= nil or method ~= "POST" then return opts.idempotent end -- the core knows the other methods
+  return repeatable.is(method, path, body)
+end
+
+local NONE = {}
+
+--- A request as the core takes it. Raises for what cannot be meant.
+---@param method string
+---@param path string
+---@param body? table|string
+---@param opts? msgraph.RequestOpts
+---@return msgraph.core.Request
+function M.build(method, path, body, opts)
+  local target, headers = query.target(method, path, opts)
+  if not opts and body == nil and method ~= "POST" then
+    return { method = method, target = target, headers = headers }
+  end
+  opts = opts or NONE
+  local bytes
+  bytes, headers = body_of(body, headers)
+  return {
+    method = method, target = target, body = bytes, headers = headers, max_body = opts.max_body,
+    deadline = opts.deadline, retry = opts.retry, idempotent = may_repeat(method, path, body, opts),
+  }
+end
+
+return M
