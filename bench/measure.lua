@@ -15,7 +15,7 @@ local IN_FLIGHT = quick and { 1, 64 } or { 1, 16, 64, 256 }
 local STARTS = quick and 10 or 30
 local QUEUED = 10000
 local PAGES, ITEMS = quick and 20 or 100, 999
-local BAR = { cpu = 1.15, throughput = 0.9, start = 1.0, memory = 32 } -- DESIGN 5
+local BAR = { cpu = 1.15, throughput = 0.9, start = 1.0, memory = 32, batch = 1.0 } -- DESIGN 5
 local PATH = "/v1.0/users/ada@contoso.com/removeAllDevicesFromManagement"
 local UUID = "3f0d9a4e-8a5b-4d4e-9a3e-0a1b2c3d4e5f"
 
@@ -216,6 +216,56 @@ local function measure_peers()
   end
 end
 
+-- ---- batches ------------------------------------------------------------------------------------
+
+local BATCHED = 80 -- calls at once: four batches of twenty
+
+local function batched()
+  local line = command(lua, post, url "1.1", ca, token, "1.1", BATCHED, 20 * requests_for(1), 400, "batch")
+  return function() return run(line) end
+end
+
+local function decoding()
+  local line = command(lua, here .. "/cjson.lua", dir .. "/parts", 20 * requests_for(1))
+  return function() return run(line) end
+end
+
+-- The cheapest request of the load generator, whichever way it is cheapest.
+local function cheapest_of(runs, names)
+  local best
+  for _, name in ipairs(names) do
+    if not best or median(column(runs[name], cpu_us)) < median(column(runs[best], cpu_us)) then best = name end
+  end
+  return best
+end
+
+local H2LOADS = { ["HTTP/1.1, 16 in flight"] = { "1.1", 16 }, ["HTTP/1.1, 64 in flight"] = { "1.1", 64 },
+  ["HTTP/2, 16 in flight"] = { "2", 16 }, ["HTTP/2, 64 in flight"] = { "2", 64 } }
+
+local function measure_batches()
+  print("\nOne call of many, twenty to a batch: at most the CPU of a load generator's cheapest request without")
+  if not has "h2load" then print "not judged: no h2load here (Debian: nghttp2-client)" end
+  local contestants, names = { batch = batched(), cjson = decoding() }, {}
+  if has "h2load" then
+    for name, how in pairs(H2LOADS) do
+      contestants[name], names[#names + 1] = h2load(how[1], how[2]), name
+    end
+    table.sort(names)
+  end
+  local runs = in_turns(rounds, { "batch", "cjson", table.unpack(names) }, contestants)
+  local cost = median(column(runs.batch, cpu_us))
+  print(("through Lua, graph.map with batch        %6.1f us, %.0f calls/s"):format(cost,
+    median(column(runs.batch, per_second))))
+  print(("of that lua-cjson, decoding              %6.1f us, %.0f %%"):format(median(column(runs.cjson, cpu_us)),
+    100 * ratio(runs.cjson, runs.batch, cpu_us)))
+  local best = cheapest_of(runs, names)
+  if not best then return end
+  local share, least, most = ratio(runs.batch, runs[best], cpu_us)
+  print(("h2load, one by one, %-20s %6.1f us"):format(best, median(column(runs[best], cpu_us))))
+  print(("Lua : h2load                               %.2f (%.2f-%.2f) %s"):format(share, least, most,
+    verdict(share <= BAR.batch)))
+end
+
 -- ---- start --------------------------------------------------------------------------------------
 
 local function report_start(title, runs)
@@ -362,6 +412,7 @@ print(("rounds   %d in turns; medians; ratios round by round%s")
   :format(rounds, quick and "; quick: too short to judge by" or ""))
 measure_speed "1.1"
 measure_speed "2"
+measure_batches()
 measure_starts()
 measure_memory()
 measure_lists()

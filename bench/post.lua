@@ -1,9 +1,10 @@
 -- bench/post.lua - the contestant: the calls of bench/plain.c, through this library.
 --
---     lua5.4 bench/post.lua URL TRUST TOKEN_FILE HTTP IN_FLIGHT REQUESTS WARM_UP [map|spawn]
+--     lua5.4 bench/post.lua URL TRUST TOKEN_FILE HTTP IN_FLIGHT REQUESTS WARM_UP [map|spawn|batch]
 --
 -- Arguments and the line printed are plain's, but for TRUST "system": the system's authorities.
 -- With "spawn" every call has a task of its own, all started at once; IN_FLIGHT then is the client's own ceiling.
+-- With "batch" the calls travel in batches of twenty, IN_FLIGHT being how many calls are made at once.
 local graph = require "msgraph"
 local core = require "msgraph.core"
 
@@ -46,6 +47,10 @@ local run = {}
 
 function run.map(list)
   graph.map(list, { concurrency = in_flight }, call)
+end
+
+function run.batch(list)
+  graph.map(list, { concurrency = in_flight, batch = true }, call)
 end
 
 function run.spawn(list)

@@ -193,7 +193,7 @@ function Client:__tostring()
 end
 
 host.install(Client)
-paging.install(Client, CALL, build)
+paging.install(Client, requests.CALL, requests.build)
 
 --- Makes a client. Nothing is sent yet.
 ---@param opts? msgraph.ConnectOpts
