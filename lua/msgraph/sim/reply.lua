@@ -112,6 +112,7 @@ end
 
 -- What a failing service says when nothing more is known: status -> code, message.
 local FAILURES = {
+  [413] = { "RequestEntityTooLarge", "The request body is too large." },
   [429] = { "TooManyRequests", "Please retry again later." },
   [500] = { "InternalServerError", "There was an internal server error while processing the request." },
   [502] = { "BadGateway", "The gateway received an invalid response." },

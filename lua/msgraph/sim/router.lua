@@ -1,16 +1,17 @@
 -- lua/msgraph/sim/router.lua - which route a path is.
+local batch = require "msgraph.sim.routes.batch"
 local devices = require "msgraph.sim.routes.devices"
 local users = require "msgraph.sim.routes.users"
 
 local M = {}
 
-local WORKLOADS = { users, devices }
+local WORKLOADS = { users, devices, batch }
 
 ---@class msgraph.sim.Route
 ---@field [1] string                   method
 ---@field [2] string                   path; {name} stands for any one segment
 ---@field service "directory"|"intune" who answers, and so how errors look
----@field scopes string[]              permissions, one of which is needed
+---@field scopes? string[]             permissions, one of which is needed
 ---@field scopes_self? string[]        the same where a signed-in user asks about himself
 ---@field roles? string[]              roles, one of which a signed-in user needs
 ---@field run fun(ctx: msgraph.sim.Context): msgraph.sim.Answer

@@ -74,6 +74,9 @@ end
 ---@field query string                   as sent
 ---@field headers table<string, string>
 ---@field plain? boolean                 it came over HTTP, which only machines' own endpoints answer
+---@field body? string                   as sent
+---@field part? fun(request: msgraph.sim.Request): msgraph.sim.Answer answers a part of a batch
+---@field batch? integer                 of a part: the number of its batch
 ---@field origin string                  "https://host:port", as the client sees us
 ---@field base string                    origin and version
 ---@field params table<string, string>   what the path's {names} stand for
@@ -96,7 +99,7 @@ local function new_context(tenant, request)
   local request_id = random.id(tenant.seed, KIND_OF_REQUEST_ID, tenant.count)
   return {
     n = tenant.count, now = tenant.clock:now(), seed = tenant.seed, store = tenant.store,
-    method = request.method, path = path, query = query, headers = request.headers,
+    method = request.method, path = path, query = query, headers = request.headers, body = request.body,
     plain = request.plain,
     origin = (request.plain and "http://" or "https://") .. (request.headers.host or "localhost"),
     request_id = request_id, client_request_id = request.headers["client-request-id"] or request_id,
@@ -170,7 +173,7 @@ end
 
 local function check_scope(ctx, route)
   local scopes = is_self(ctx) and route.scopes_self or route.scopes
-  if identity.any(ctx.caller.scopes, scopes) then return nil end
+  if not scopes or identity.any(ctx.caller.scopes, scopes) then return nil end
   if route.service == "directory" then
     return reply.error(ctx, 403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
   end
@@ -292,6 +295,7 @@ end
 ---@field user? string               id of the user in the path
 ---@field actions string[]           what the request did: "retire <device id>", "delete <device id>"
 ---@field fault? string              kind of the fault that spoilt it
+---@field batch? integer             of a part of a batch: the n of its batch
 
 --- A query to the login side may hold what a log must not: nothing of it is kept.
 local function logged_query(ctx)
@@ -307,7 +311,7 @@ local function write_log(tenant, ctx, request, answer)
     status = not answer.reset and answer.status or nil,
     request_id = ctx.request_id, client_request_id = ctx.headers["client-request-id"],
     caller = caller and (caller.user and caller.user.userPrincipalName or caller.kind),
-    user = ctx.user and ctx.user.id, actions = ctx.actions, fault = ctx.fault,
+    user = ctx.user and ctx.user.id, actions = ctx.actions, fault = ctx.fault, batch = ctx.batch,
   }
   if ctx.n - tenant.first >= LOG_LENGTH then
     tenant.log[tenant.first] = nil
@@ -327,11 +331,22 @@ local function add_headers(answer, ctx)
   headers["x-ms-ags-diagnostic"] = DIAGNOSTIC
 end
 
+--- A part of a batch is a request as any other, but for the connection: an answer that is reset is lost.
+local function answer_part(tenant, outer, request)
+  local ctx = new_context(tenant, request)
+  ctx.batch = outer.n
+  local answer = act_under_faults(tenant, ctx, request.body)
+  add_headers(answer, ctx)
+  write_log(tenant, ctx, request, answer)
+  return answer
+end
+
 --- Answers one request.
 ---@param request msgraph.sim.Request
 ---@return msgraph.sim.Answer
 function Tenant:answer(request)
   local ctx = new_context(self, request)
+  ctx.part = function(part) return answer_part(self, ctx, part) end
   self.login.begin(ctx, request.body)
   local answer = act_under_faults(self, ctx, request.body)
   answer.delay_ms = (answer.delay_ms or 0) + milliseconds(self.latency)
