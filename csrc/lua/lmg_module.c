@@ -14,6 +14,7 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #define MSGRAPH_VERSION "0.1.0"
 
@@ -66,6 +67,18 @@ static int core_segment(lua_State *L)
         return 2;
     }
     push_escaped(L, text, n);
+    return 1;
+}
+
+/* core.target_fault(target) -> reason | nothing */
+static int core_target_fault(lua_State *L)
+{
+    size_t      n;
+    const char *target = luaL_checklstring(L, 1, &n);
+    const char *why    = mgc_url_target_fault(target, n);
+    if (why == NULL)
+        return 0;
+    lua_pushstring(L, why);
     return 1;
 }
 
@@ -154,6 +167,18 @@ static int core_integers(lua_State *L)
     return 1;
 }
 
+/* core.retry_after(block) -> seconds | nothing */
+static int core_retry_after(lua_State *L)
+{
+    size_t      n;
+    const char *block = luaL_checklstring(L, 1, &n);
+    int64_t     wait  = mgc_retry_after_ms(block, n, time(NULL));
+    if (wait < 0)
+        return 0;
+    lua_pushnumber(L, (lua_Number)wait / 1000);
+    return 1;
+}
+
 __attribute__((visibility("default"))) int luaopen_msgraph_core(lua_State *L);
 
 int luaopen_msgraph_core(lua_State *L)
@@ -166,6 +191,8 @@ int luaopen_msgraph_core(lua_State *L)
                                          {"child", lmg_child},
                                          {"claims", core_claims},
                                          {"integers", core_integers},
+                                         {"retry_after", core_retry_after},
+                                         {"target_fault", core_target_fault},
                                          {"credential", lmg_credential},
                                          {"loopback", lmg_loopback},
                                          {"origin", lmg_origin},

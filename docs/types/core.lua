@@ -326,6 +326,12 @@ function Origin:close() end
 ---@field retry_in? number
 ---@field retry_budget? true
 
+--- Why a text can not be a path, with a query or without, that is sent as it is: characters outside of
+--- RFC 3986, "#", segments "." and "..".
+---@param target string
+---@return string? reason nil when it can
+function core.target_fault(target) end
+
 --- Reads one header of a raw block, ignoring case. The last one wins.
 ---@param block string
 ---@param name string
@@ -337,6 +343,11 @@ function core.header(block, name) end
 ---@param block string raw header block
 ---@return string? json to be sent as `claims` with a token request
 function core.claims(block) end
+
+--- Seconds a server asks to wait: of Retry-After, retry-after-ms and x-ms-retry-after-ms in a raw block.
+---@param block string
+---@return number?
+function core.retry_after(block) end
 
 ---@class msgraph.core.Transport      many requests over one curl multi handle: queue, step, take, cancel, close.
 ---                                    In a forked child every call raises but close().

@@ -4,6 +4,7 @@
 -- Inside a task a request yields, outside it waits; same call, same result. The token goes to the
 -- client's endpoint and nowhere else: the core refuses other URLs and follows no redirect.
 local auth = require "msgraph.auth"
+local batch = require "msgraph.batch"
 local config = require "msgraph.config"
 local core = require "msgraph.core"
 local devices = require "msgraph.devices"
@@ -52,14 +53,28 @@ local function attempt_guarded(self, request)
   return attempt(self, request)
 end
 
---- Sends a request and waits for its answer.
+--- Sends a request by itself and waits for its answer.
+---@package
+---@param request msgraph.core.Request
+---@return msgraph.core.Response?
+---@return msgraph.core.Failure?
+function Client:deliver(request)
+  return (self.guard and attempt_guarded or attempt)(self, request)
+end
+
+--- Sends a request, in a batch where the task's `map` says so, and waits for its answer.
 ---@package
 ---@param request msgraph.core.Request
 ---@return msgraph.core.Response?
 ---@return msgraph.Error?
 function Client:exchange(request)
-  local send_it = self.guard and attempt_guarded or attempt
-  local raw, failure = send_it(self, request)
+  local engine, running = batch.engine(self)
+  local raw, failure
+  if engine then
+    raw, failure = engine:exchange(request, running)
+  else
+    raw, failure = self:deliver(request)
+  end
   if not raw then return nil, errors.from_failure(failure, request, self.login, self.consent_url) end
   if raw.acted_before and repeatable.done_before(request, raw) then raw.status, raw.body = 204, "" end
   return raw
@@ -174,6 +189,7 @@ end
 
 Client.read = response.read ---@package
 Client.remove_all_devices = devices.remove_all_devices
+Client.batch = batch.batch
 
 -- ---- life ---------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ local function path_of_user(user, opts)
     local given = type(user) == "number" and ("the number %s"):format(user) or type(user)
     refuse(("user must be a string, got %s"):format(given))
   end
-  local bare = user:match("^%s*(.-)%s*$")
+  local bare = user:find("^%S+$") and user or user:match("^%s*(.-)%s*$")
   if bare == "" then refuse(user == "" and "user is empty" or "user is blank") end
   if bare:lower() == "me" then
     if opts and opts.allow_me then return "/v1.0/me" end

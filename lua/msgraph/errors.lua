@@ -81,6 +81,8 @@ M.HINTS = {
     .. "{ restart = true } do so, and take what is missing then for gone",
   callback = "mend the function that was given to graph.auth.callback, or what it asks",
   closed = "connect a new client",
+  failed_dependency = "mend the request that it depends on, then send both again",
+  no_answer = "the service took the batch and said nothing about this request: try again",
   bad_environment = "correct or unset the environment variable",
   -- the sign-in's: OAuth's words (RFC 6749 5.2, RFC 8707, and what Entra adds)
   invalid_client = "the app could not prove who it is: check its secret or certificate, and client_id",

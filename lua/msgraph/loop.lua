@@ -17,6 +17,7 @@ local core = require "msgraph.core"
 
 local M = {}
 
+local PATIENCE = 16 -- turns: tasks that only give way to each other keep nobody from going on for ever
 local MAX_WAIT = 3600.0 -- seconds, the transport's ceiling for one step
 local ROOM = 256 -- requests the transport sends at a time; no task begins only to wait behind them
 
@@ -26,6 +27,7 @@ local waiting = {} -- request id -> the task or slot that waits for it
 local asked = 0 -- how many requests are waited for
 local ready, first = {}, 1 -- tasks to resume: ready[first], ready[first + 1], ...
 local fresh, next_fresh = {}, 1 -- tasks that have not begun: they need no memory yet
+local resting, rested = {}, 0 -- tasks that go on once no other can, and for how many turns the first has rested
 local timers = {} -- binary heap of { at = seconds, waiter = task or slot }
 local current -- the task being resumed, nil outside
 local armed -- what the transport was last told to wake for: a time, "ready", "stale" or nil
@@ -60,9 +62,13 @@ local function pop_timer()
   return top
 end
 
--- Whether a task can go on, or begin, right now.
-local function has_work()
+-- Whether a task can go on, or begin, right now: one that has something to do, and any at all.
+local function is_busy()
   return ready[first] ~= nil or fresh[next_fresh] ~= nil and asked < ROOM
+end
+
+local function has_work()
+  return resting[1] ~= nil or is_busy()
 end
 
 -- Lets a host's poll wake for our timers and for tasks that are ready.
@@ -97,6 +103,7 @@ local function begin_anew()
   owners = setmetatable({}, getmetatable(owners))
   waiting, timers = {}, {}
   ready, first, fresh, next_fresh, asked = {}, 1, {}, 1, 0
+  resting = {}
 end
 
 --- A client opens: from now on there is a transport.
@@ -113,7 +120,7 @@ function M.open(owner)
 end
 
 local function idle()
-  return not ready[first] and not fresh[next_fresh] and not next(waiting) and not timers[1]
+  return not ready[first] and not fresh[next_fresh] and not next(waiting) and not timers[1] and not resting[1]
 end
 
 -- A transport nobody holds open and nobody waits on has descriptors to give back.
@@ -236,6 +243,15 @@ local function run_fresh(outer)
   if not fresh[next_fresh] then fresh, next_fresh = {}, 1 end
 end
 
+-- Wakes those who rest, when nobody else can go on.
+local function end_rest()
+  rested = rested + 1
+  if is_busy() and rested < PATIENCE then return end
+  local list = resting
+  resting, rested = {}, 0
+  for _, task in ipairs(list) do M.wake(task) end
+end
+
 -- Resumes what is ready now; what becomes ready meanwhile waits for the next step.
 local function run_ready()
   mourn()
@@ -268,7 +284,10 @@ local function turn(wait, run_tasks)
   armed = armed and "stale" -- it may have gone off
   collect()
   fire_timers()
-  if run_tasks then run_ready() end
+  if run_tasks then
+    if resting[1] then end_rest() end
+    run_ready()
+  end
   return true
 end
 
@@ -387,6 +406,14 @@ function M.wait_for(register)
   local slot = {}
   register(slot)
   return wait_outside(slot, true)
+end
+
+--- Lets every other task go on first that can, those included whose answers have come. In a task only.
+function M.rest()
+  check_cancelled()
+  local task = M.current()
+  resting[#resting + 1] = task
+  M.park(task)
 end
 
 --- Waits for a time.

@@ -32,7 +32,7 @@ local function copy(headers)
   return out
 end
 
--- The bytes of a body, and the headers with its type.
+-- The bytes of a body, the headers with its type, and whether the bytes are JSON of our making.
 local function body_of(body, headers)
   if body == nil then return nil, headers end
   if type(body) == "string" then
@@ -45,7 +45,7 @@ local function body_of(body, headers)
     headers = copy(headers)
     headers["Content-Type"] = "application/json"
   end
-  return json.encode(body, 0), headers
+  return json.encode(body, 0), headers, true
 end
 
 local function may_repeat(method, path, body, opts)
@@ -60,17 +60,17 @@ local NONE = {}
 ---@param path string
 ---@param body? table|string
 ---@param opts? msgraph.RequestOpts
----@return msgraph.core.Request
+---@return msgraph.core.Request request with `is_json` where the body was a table
 function M.build(method, path, body, opts)
   local target, headers = query.target(method, path, opts)
   if not opts and body == nil and method ~= "POST" then
     return { method = method, target = target, headers = headers }
   end
   opts = opts or NONE
-  local bytes
-  bytes, headers = body_of(body, headers)
+  local bytes, is_json
+  bytes, headers, is_json = body_of(body, headers)
   return {
-    method = method, target = target, body = bytes, headers = headers, max_body = opts.max_body,
+    method = method, target = target, body = bytes, headers = headers, max_body = opts.max_body, is_json = is_json,
     deadline = opts.deadline, retry = opts.retry, idempotent = may_repeat(method, path, body, opts),
   }
 end

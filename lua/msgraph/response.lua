@@ -66,6 +66,7 @@ function M.read(response, request)
   local status = response.status
   if status >= 200 and status < 300 then
     if response.body == "" then return true end
+    if response.value ~= nil then return response.value end -- of a batch's part: decoded with the batch
     return decode(response, request)
   end
   local block = response.headers

@@ -94,6 +94,8 @@ local function as_function(callable)
   return function(...) return callable(...) end
 end
 
+--- Starts a task in a scope: for modules that have work of their own in somebody's scope.
+---@package
 local function start(scope, fn, ...)
   local task = setmetatable({ fn = as_function(fn), args = table.pack(...), scope = scope }, Task)
   if scope then
@@ -103,6 +105,7 @@ local function start(scope, fn, ...)
   loop.enqueue(task)
   return task
 end
+M.start = start
 
 local function is_callable(value)
   local meta = getmetatable(value)
@@ -242,35 +245,43 @@ local function source_of(items)
   end, #items
 end
 
-local function check_concurrency(opts)
+local ABREAST, BATCHED = 16, 80 -- calls at a time; with batches four of twenty
+
+local function check_map(opts)
   if opts ~= nil and type(opts) ~= "table" then
     error(("bad argument #2 to 'map' (options table expected, got %s)"):format(type(opts)), 3)
   end
   for name in pairs(opts or {}) do
-    if name ~= "concurrency" then
-      error(("map: unknown option '%s' (it takes concurrency)"):format(tostring(name)), 3)
+    if name ~= "concurrency" and name ~= "batch" then
+      error(("map: unknown option '%s' (it takes concurrency and batch)"):format(tostring(name)), 3)
     end
   end
-  local concurrency = opts and opts.concurrency or 16
+  local batch = opts and opts.batch
+  if batch ~= nil and type(batch) ~= "boolean" then
+    error(("map: batch must be a boolean, got %s"):format(type(batch)), 3)
+  end
+  local concurrency = opts and opts.concurrency or batch and BATCHED or ABREAST
   if math.type(concurrency) ~= "integer" or concurrency < 1 then
     error(("map: concurrency must be a whole number from 1, got %s"):format(tostring(concurrency)), 3)
   end
-  return concurrency
+  return concurrency, batch
 end
 
 --- Calls fn(item, index) for every item, `concurrency` at a time.
 ---
 --- Works with as many coroutines as may run at once, not with one per item. When fn raises, no new
 --- item is begun, those under way are waited for, and the error is raised again.
+--- With `batch`, calls that are made at the same moment, in fn or in tasks it starts, travel together
+--- as one `$batch` of at most twenty; results and errors are those of single calls.
 ---@param items table|fun(): any a list, or a function (client:items, say) that returns the next item and nil at the end
----@param opts? { concurrency?: integer } default 16
+---@param opts? { concurrency?: integer, batch?: boolean } concurrency: default 16, with batch 80
 ---@param fn fun(item: any, index: integer): any, any  value, or nil and an error
 ---@return table results by index, with `n` = how many items there were
 ---@return table errors by index; empty when all went well
 function M.map(items, opts, fn)
   if type(items) ~= "table" then check_callable(items, 1, "map") end
   check_callable(fn, 3, "map")
-  local concurrency = check_concurrency(opts)
+  local concurrency, batch = check_map(opts)
   local next_item, most = source_of(items)
   local results, failures, count, ended = { n = 0 }, {}, 0, false
 
@@ -290,6 +301,7 @@ function M.map(items, opts, fn)
   end
 
   local scope = in_scope(function(scope)
+    if batch then scope.engines = {} end -- client -> what sends its calls: see msgraph.batch
     for _ = 1, math.min(concurrency, most) do start(scope, worker, scope) end
   end)
   raise_lost(scope)

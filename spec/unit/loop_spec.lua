@@ -39,6 +39,46 @@ describe("the loop", function()
     assert.equal(10, core.clock)
   end)
 
+  it("lets a task rest until no other can go on", function()
+    local order = {}
+    task.run(function()
+      for name, waits in pairs { slow = 2, quick = 0 } do
+        task.spawn(function()
+          if waits > 0 then request { after = waits } end
+          coroutine.yield()
+          order[#order + 1] = name
+        end)
+      end
+      loop.rest()
+      order[#order + 1] = "rested"
+      loop.rest()
+      order[#order + 1] = "rested again"
+    end)
+    assert.same({ "quick", "rested", "rested again", "slow" }, order)
+    assert.equal(2, core.clock)
+  end)
+
+  it("lets nobody rest for ever while others only give way", function()
+    local rested = false
+    task.run(function()
+      task.spawn(function()
+        while not rested do coroutine.yield() end
+      end)
+      loop.rest()
+      rested = true
+    end)
+    assert.is_true(rested)
+  end)
+
+  it("wakes a host for a task that rests", function()
+    local rested = task.spawn(function() loop.rest() end)
+    loop.step(0)
+    assert.equal(0, loop.timeout())
+    loop.step(0)
+    loop.step(0)
+    assert.is_true(rested:ended())
+  end)
+
   it("waits in a foreign coroutine of a task without resuming other tasks inside it", function()
     local order = {}
     task.run(function()

@@ -243,8 +243,10 @@ static bool is_dot_segment(const char *s, size_t n)
     return dots == 1 || dots == 2;
 }
 
-static const char *target_fault(const char *target, size_t n)
+const char *mgc_url_target_fault(const char *target, size_t n)
 {
+    if (n == 0 || target[0] != '/')
+        return "a path must begin with /";
     if (!is_plain_url_text(target, n))
         return "characters outside of RFC 3986 must be escaped";
     if (memchr(target, '#', n) != NULL)
@@ -293,7 +295,7 @@ mgc_code mgc_url_target(struct mgc_buf *out, const char *origin, const char *tar
         rc = strip_origin(origin, &target, &n, e);
     if (rc != MGC_OK)
         return rc;
-    const char *fault = target_fault(target, n);
+    const char *fault = mgc_url_target_fault(target, n);
     if (fault != NULL)
         return mgc_error_set(e, MGC_EREQUEST, "%s", fault);
 

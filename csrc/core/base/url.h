@@ -22,6 +22,9 @@ size_t mgc_url_escape(char *out, const char *text, size_t n);
 /* Why the text can not be one path segment (a user id, a device id): NULL when it can. */
 const char *mgc_url_segment_fault(const char *text, size_t n);
 
+/* Why the text can not be a path, with a query or without, that is sent as it is: NULL when it can. */
+const char *mgc_url_target_fault(const char *target, size_t n);
+
 /* Appends the origin of an endpoint in its one spelling: lower case, no port 443, no slash.
  * MGC_EOPTION with the reason in `e`. */
 mgc_code mgc_url_origin(struct mgc_buf *out, const char *endpoint, size_t n,

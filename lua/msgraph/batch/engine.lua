@@ -1,0 +1,394 @@
+-- lua/msgraph/batch/engine.lua
+--- Sends what a plan packs: up to four batches in flight, each part judged by its own answer.
+--
+-- What becomes of the batch as a request (connection, token, throttling, a fault) is the core's business,
+-- as for any request; a part is retried here, at its own hint. A part of which nothing is known any more
+-- and that may not be repeated ends as ambiguous. An engine lives in a scope of tasks and ends with it.
+local again = require "msgraph.batch.again"
+local core = require "msgraph.core"
+local loop = require "msgraph.loop"
+local part = require "msgraph.batch.part"
+local plans = require "msgraph.batch.plan"
+local repeatable = require "msgraph.repeatable"
+local task = require "msgraph.task"
+
+local M = {}
+
+local DEADLINE = 120 -- seconds, as the core has it for one request
+local MOST_FLYING = 4
+
+---@class msgraph.batch.Engine
+---@field client msgraph.Client
+---@field package scope table where its tasks run
+---@field package plan msgraph.batch.Plan
+---@field package flying integer batches on their way
+---@field package limit integer how many may be: 1 at first and after a throttled part, one more with each good answer
+local Engine = {}
+Engine.__index = Engine
+
+---@param client msgraph.Client
+---@param scope table
+---@return msgraph.batch.Engine
+function M.new(client, scope)
+  return setmetatable({ client = client, scope = scope, plan = plans.new(), flying = 0, limit = 1 }, Engine)
+end
+
+-- ---- an item ends -------------------------------------------------------------------------------
+
+-- A failure of our own finding, as the core would write it.
+local function failure_of(kind, code, message, phase, outer)
+  return { kind = kind, code = code, message = message, phase = phase,
+    request_id = outer and outer.request_id, client_request_id = outer and outer.client_request_id }
+end
+
+local function dependency_failed()
+  return failure_of("invalid", "failed_dependency", "not acted on: a request that it depends on failed", "not_sent")
+end
+
+local function taken_back()
+  return failure_of("cancelled", "cancelled", "the task was cancelled", "not_sent")
+end
+
+local function copy(fields)
+  local out = {}
+  for name, value in pairs(fields or {}) do out[name] = value end
+  return out
+end
+
+-- Adds an attempt to an item's history, or those that the core made for one that went alone.
+local function record(item, raw, failure)
+  local own = (raw or failure).attempts
+    or { { status = raw and raw.status, phase = raw and "answered" or failure.phase, code = failure and failure.code } }
+  if item.pause then own[1].waited = item.pause + (own[1].waited or 0) end
+  item.attempts, item.waited = item.attempts or {}, item.waited or 0
+  for _, one in ipairs(own) do
+    table.insert(item.attempts, one)
+    item.waited = item.waited + (one.waited or 0)
+  end
+end
+
+-- What an item ends with says all that was tried, and whether it may have been acted on (core.Response).
+local function add_history(item, raw, failure)
+  if raw and raw.status >= 400 then
+    raw.ambiguous = raw.ambiguous or not item.repeatable and again.may_have_acted(raw.status, raw.retry_after) or nil
+  end
+  if raw and (item.acted_before or raw.acted_before) and repeatable.done_before(item.request, raw) then
+    raw.status, raw.body = 204, ""
+  end
+  if not item.attempts then return raw, failure end
+  record(item, raw, failure)
+  failure = not raw and copy(failure) or nil
+  local last = raw or failure
+  last.attempts, last.waited = item.attempts, item.waited
+  return raw, failure
+end
+
+local function settle(self, item, raw, failure)
+  if item.attempts or not raw or raw.status >= 300 then raw, failure = add_history(item, raw, failure) end
+  item.raw, item.failure = raw, failure
+  local lost = self.plan:finish(item, raw ~= nil and raw.status < 300)
+  if item.waiter then loop.wake(item.waiter, raw, failure) end
+  if not lost then return end
+  for _, rider in ipairs(lost) do
+    if rider.state == "waiting" then settle(self, rider, nil, dependency_failed()) end
+  end
+end
+
+-- It goes again if that makes sense in time, or ends as what it met.
+local function judge(self, item, raw, failure)
+  if raw and raw.status < 300 or item.gone or item.request.retry == false then
+    return settle(self, item, raw, failure)
+  end
+  item.met = item.met or {}
+  local status, hint = raw and raw.status, raw and raw.retry_after
+  local wait = again.wait(item.met, status, hint, item.repeatable, math.random())
+  if not wait then return settle(self, item, raw, failure) end
+  local due = core.now() + wait
+  if due > item.deadline then
+    if raw then raw.retry_in = wait end
+    return settle(self, item, raw, failure)
+  end
+  record(item, raw, failure)
+  item.pause, item.acted_before = wait, item.acted_before or again.may_have_acted(status, hint)
+  self.plan:again(item, due)
+end
+
+-- 424: the part it rode on failed. If it was bound to that part, so has it; else it goes without.
+local function judge_rider(self, item)
+  for _, needed in ipairs(item.needs or {}) do
+    if needed.state == "failed" then return settle(self, item, nil, dependency_failed()) end
+  end
+  self.plan:again(item)
+end
+
+-- ---- a batch comes back -------------------------------------------------------------------------
+
+local function no_answer(item, outer)
+  return failure_of(item.repeatable and "protocol" or "ambiguous", "no_answer",
+    "the answer to the batch does not speak of this request", "sent", outer)
+end
+
+local function raise_limit(self, throttled)
+  self.limit = throttled and 1 or math.min(MOST_FLYING, self.limit + 1)
+end
+
+-- Parents stand before those that depend on them.
+local function read_parts(self, batch, outer)
+  local throttled = false
+  for i = 1, #batch do
+    local item = batch[i]
+    local answer = item.answer
+    local raw = answer and part.read(answer, outer) or nil
+    throttled = throttled or raw ~= nil and raw.status == 429
+    if not raw then
+      judge(self, item, nil, no_answer(item, outer))
+    elseif raw.status < 300 then
+      settle(self, item, raw)
+    elseif raw.status == 424 and item.parent then
+      judge_rider(self, item)
+    else
+      judge(self, item, raw)
+    end
+  end
+  raise_limit(self, throttled)
+end
+
+-- Refused for what it is as a whole: too large, or one part that spoils it. Alone, each has its own answer.
+local function is_refusal(status)
+  return status >= 400 and status < 500 and status ~= 401 and status ~= 407 and status ~= 408 and status ~= 429
+end
+
+local function halve(self, batch)
+  for _, item in ipairs(batch) do
+    item.most = (#batch + 1) // 2
+    self.plan:again(item)
+  end
+end
+
+-- What befell the batch befell each part, but nothing is ambiguous about what may be repeated.
+local function share(item, outer, failure)
+  local own = copy(outer or failure)
+  own.attempts = nil -- those of the batch
+  if outer then
+    own.ambiguous = not item.repeatable and own.ambiguous or nil
+    return own
+  end
+  if own.kind == "ambiguous" and item.repeatable then
+    own.kind = own.code:find "^timeout" and "timeout" or "network"
+  end
+  return nil, own
+end
+
+-- The core has repeated what it may; of a batch that it may not repeat as a whole, some parts may go again.
+local function fail(self, batch, outer, failure)
+  for _, item in ipairs(batch) do
+    local raw, own = share(item, outer, failure)
+    if batch.once and item.repeatable and not (own and own.phase == "not_sent") then
+      judge(self, item, raw, own)
+    else
+      settle(self, item, raw, own)
+    end
+  end
+end
+
+local function land(self, batch, outer, failure)
+  if outer and (part.match(outer, batch) or outer.status < 300) then return read_parts(self, batch, outer) end
+  if outer and is_refusal(outer.status) then return halve(self, batch) end
+  fail(self, batch, outer, failure)
+end
+
+-- ---- a batch leaves -----------------------------------------------------------------------------
+
+local function latest_deadline(batch)
+  local latest = batch[1].deadline
+  for i = 2, #batch do latest = math.max(latest, batch[i].deadline) end
+  return latest
+end
+
+-- Whether each part may be repeated, and whether each may be retried.
+local function inspect(batch)
+  local all_repeatable, all_retry = true, true
+  for i = 1, #batch do
+    local item = batch[i]
+    all_repeatable = all_repeatable and item.repeatable
+    all_retry = all_retry and item.request.retry ~= false
+  end
+  return all_repeatable, all_retry
+end
+
+local JSON = { ["Content-Type"] = "application/json" }
+
+local function send(self, batch, left)
+  local all_repeatable, all_retry = inspect(batch)
+  batch.once = not (all_repeatable and all_retry) -- else the core repeats it
+  return self.client:deliver {
+    method = "POST", target = "/" .. batch[1].version .. "/$batch", body = part.write(batch), headers = JSON,
+    idempotent = all_repeatable, retry = all_retry, deadline = left,
+  }
+end
+
+-- Nothing to gain from a batch of one: it goes as the call it is.
+local function send_alone(self, item, left)
+  local request = copy(item.request) -- it is its maker's, who may send it again
+  request.deadline = left
+  local raw, failure = self.client:deliver(request)
+  raise_limit(self, raw ~= nil and raw.status == 429)
+  settle(self, item, raw, failure)
+end
+
+-- Tasks that were cancelled before their batch set off: whoever rode on such a part rides on the one before.
+local function drop_cancelled(self, batch)
+  for i = #batch, 1, -1 do
+    local item, parent = batch[i], batch[i].parent
+    if item.gone then
+      table.remove(batch, i)
+      settle(self, item, nil, taken_back())
+      for _, rider in ipairs(batch) do
+        if rider.parent == item then rider.parent = parent end
+      end
+    end
+  end
+end
+
+local function set_off(self, batch)
+  drop_cancelled(self, batch)
+  if #batch == 0 then return end
+  local left = latest_deadline(batch) - core.now()
+  if left <= 0 then
+    return fail(self, batch, nil, failure_of("timeout", "timeout", "the deadline passed", "not_sent"))
+  end
+  for _, item in ipairs(batch) do
+    if item.waiter then item.waiter.id = item end -- from here on a cancelled task may have been acted for
+  end
+  if #batch == 1 then return send_alone(self, batch[1], left) end
+  land(self, batch, send(self, batch, left))
+end
+
+local Flight = {}
+
+-- Left early, by a cancel or an error: nobody may wait for ever.
+function Flight:__close()
+  local engine = self.engine
+  engine.flying = engine.flying - 1
+  for _, item in ipairs(self.batch) do
+    if item.state == "flying" then
+      settle(engine, item, nil, failure_of(item.repeatable and "cancelled" or "ambiguous", "cancelled",
+        "the batch was cancelled on its way", "sent"))
+    end
+  end
+  engine:stir()
+end
+
+local function fly(self, batch)
+  local flight <close> = setmetatable({ engine = self, batch = batch }, Flight)
+  batch.task = loop.current() -- from here on it can be cancelled
+  set_off(flight.engine, batch)
+end
+
+-- ---- the engine turns ---------------------------------------------------------------------------
+
+local function sleep_until(self, due)
+  loop.sleep(math.max(0, due - core.now()))
+  self.alarm = nil
+  return self:pump()
+end
+
+local function set_alarm(self, due)
+  local alarm = self.alarm
+  if alarm and alarm.due == due then return end
+  if alarm then
+    self.alarm = nil
+    alarm.task:cancel()
+  end
+  if due then self.alarm = { due = due, task = task.start(self.scope, sleep_until, self, due) } end
+end
+
+--- Sends what may go now; waits for the last of it, in the task that calls.
+function Engine:pump()
+  local own
+  while self.flying < self.limit do
+    local batch, due = self.plan:take(core.now())
+    if not batch then
+      set_alarm(self, due)
+      break
+    end
+    self.flying = self.flying + 1
+    for i = 1, #batch do batch[i].batch = batch end
+    if own then task.start(self.scope, fly, self, own) end
+    own = batch
+  end
+  if own then return fly(self, own) end
+end
+
+local function pump_at_rest(self)
+  loop.rest()
+  self.stirring = false
+  return self:pump()
+end
+
+--- Has it pump once every task that can go on has done so: they may have calls to make as well.
+function Engine:stir()
+  if self.plan.waiting == 0 then return set_alarm(self, nil) end
+  if self.stirring then return end
+  self.stirring = true
+  task.start(self.scope, pump_at_rest, self)
+end
+
+local function nobody_waits(batch)
+  for _, item in ipairs(batch) do
+    if not item.gone then return false end
+  end
+  return batch.task ~= nil
+end
+
+local Item = {}
+
+-- Left by a task that was cancelled: what was not sent is not sent any more, and a batch that nobody waits
+-- for ends.
+function Item:__close()
+  if self.raw or self.failure then return end
+  local engine = self.engine
+  self.waiter, self.gone = nil, true
+  if self.state == "waiting" then
+    settle(engine, self, nil, taken_back())
+    engine:stir()
+  elseif nobody_waits(self.batch) then
+    self.batch.task:cancel()
+  end
+end
+
+local function make(self, request, seconds)
+  local deadline = core.now() + (request.deadline or seconds or DEADLINE)
+  return setmetatable(part.item(request, self.client.endpoint, self, deadline), Item)
+end
+
+--- Takes a request in.
+---@param request msgraph.core.Request
+---@param needs? msgraph.batch.Item[]
+---@param seconds? number its deadline, where the request does not say
+---@return msgraph.batch.Item item its `raw` or `failure` is set when it has ended
+function Engine:add(request, needs, seconds)
+  local item = make(self, request, seconds)
+  item.needs = needs
+  self.plan:add(item)
+  return item
+end
+
+--- Sends a request with whatever else is sent at this moment, and waits for its answer. One that must travel
+--- alone does so at once.
+---@param request msgraph.core.Request
+---@param running msgraph.Task the task this is
+---@return msgraph.core.Response?
+---@return msgraph.core.Failure?
+function Engine:exchange(request, running)
+  if running.cancelled then error(running.cancelled, 0) end -- it goes on, and sends nothing more
+  local own = make(self, request)
+  if not own.version then return self.client:deliver(request) end
+  self.plan:add(own)
+  local item <close> = own
+  item.waiter = running
+  self:stir()
+  return loop.park(running)
+end
+
+return M
