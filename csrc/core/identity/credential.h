@@ -110,7 +110,9 @@ mgc_code mgc_credential_describe(const struct mgc_credential *c, struct mgc_jwt_
 /* There will be no token before a user signs in: there is no refresh token, or it was refused. */
 bool mgc_credential_needs_user(const struct mgc_credential *c, int64_t now_ms);
 
-/* Appends the claims request (JSON) that its next token is asked for with. MGC_ENOMEM. */
+/* Appends the claims request (JSON) that a user has to be sent to the authority with: nothing unless a challenge wants
+ * one. Of what we are capable of only token requests speak: elsewhere OpenID providers refuse claims that are about
+ * the access token alone. MGC_ENOMEM. */
 mgc_code mgc_credential_claims(const struct mgc_credential *c, struct mgc_buf *out) MGC_NODISCARD;
 
 /* What MGC_DEVICE_START brought; NULL: nothing yet. */

@@ -77,21 +77,28 @@ static void add_step(const struct mgc_credential *c, struct mgc_form *f)
     }
 }
 
-mgc_code mgc_credential_claims(const struct mgc_credential *c, struct mgc_buf *out)
+static mgc_code merge_claims(const struct mgc_credential *c, struct mgc_buf *out)
 {
     /* we understand claims challenges, and say so (FACTS 6.4) */
     static const char capable[] = "{\"access_token\":{\"xms_cc\":{\"values\":[\"cp1\"]}}}";
     return mgc_claims_merge(capable, c->claims.len > 0 ? mgc_buf_text(&c->claims) : NULL, out);
 }
 
+mgc_code mgc_credential_claims(const struct mgc_credential *c, struct mgc_buf *out)
+{
+    return c->claims.len > 0 ? merge_claims(c, out) : MGC_OK;
+}
+
 static void add_claims(const struct mgc_credential *c, struct mgc_form *f)
 {
     struct mgc_buf claims;
     mgc_buf_init(&claims, SIZE_MAX);
-    mgc_code rc = mgc_credential_claims(c, &claims);
+    mgc_code rc = c->step == MGC_DEVICE_START ? mgc_credential_claims(c, &claims)
+                                              : merge_claims(c, &claims);
     if (rc != MGC_OK)
         f->rc = rc;
-    mgc_form_add(f, "claims", mgc_buf_text(&claims));
+    if (claims.len > 0)
+        mgc_form_add(f, "claims", mgc_buf_text(&claims));
     mgc_buf_clear(&claims);
 }
 
