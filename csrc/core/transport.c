@@ -106,14 +106,24 @@ static void move(struct mgc_transport *t, struct mgc_exchange *x, mgc_state stat
 
 /* ---- tokens: one request for all who wait ------------------------------------------------------ */
 
-/* Those who wait for this credential's token: back into the queue, or ended with the error. */
-static void release_parked(struct mgc_transport *t, const struct mgc_credential *c,
+static bool is_awaited(const struct mgc_transport *t, const struct mgc_credential *c)
+{
+    const struct mgc_exchange *x;
+    TAILQ_FOREACH (x, &t->parked, link)
+        if (x->credential == c)
+            return true;
+    return false;
+}
+
+/* Those who wait for this credential's token, and no longer than until `due_ms`: back into the queue, or ended with
+ * the error. */
+static void release_parked(struct mgc_transport *t, const struct mgc_credential *c, int64_t due_ms,
                            const struct mgc_error *failure)
 {
     struct mgc_exchange *next;
     for (struct mgc_exchange *x = TAILQ_FIRST(&t->parked); x != NULL; x = next) {
         next = TAILQ_NEXT(x, link);
-        if (x->credential != c)
+        if (x->credential != c || x->deadline_ms > due_ms)
             continue;
         if (failure != NULL)
             x->attempt.error = *failure;
@@ -165,18 +175,20 @@ static void judge_fetch(struct mgc_transport *t, struct mgc_exchange *x)
     struct mgc_request    *r        = NULL;
     struct mgc_credential *c        = x->fetch_for;
     int64_t                again_ms = -1, now_ms = mgc_now_ms();
-    mgc_code               rc = mgc_credential_settle(c, &x->attempt, now_ms, &again_ms, &e);
+    mgc_code rc = mgc_credential_settle(c, &x->attempt, now_ms, is_awaited(t, c), &again_ms, &e);
     if (rc != MGC_OK && again_ms >= 0 && mgc_credential_repeat(c, &r, &t->ids, &e) == MGC_OK) {
         mgc_exchange_again(x, r);
         x->not_before_ms = now_ms + again_ms;
         x->deadline_ms   = x->not_before_ms + r->deadline_ms;
         t->check_ms      = mgc_earlier(t->check_ms, x->not_before_ms);
         move(t, x, MGC_DELAYED);
+        mgc_credential_failure(c, &e);
+        release_parked(t, c, x->not_before_ms, &e); /* their deadline comes first */
         return;
     }
     const struct mgc_error *failure = rc != MGC_OK ? &e : NULL;
     /* one who gives up does so for himself: the others ask again */
-    release_parked(t, c, rc == MGC_ECANCELLED ? NULL : failure);
+    release_parked(t, c, MGC_NEVER, rc == MGC_ECANCELLED ? NULL : failure);
     end_fetch(t, x, failure);
 }
 
@@ -197,7 +209,7 @@ static bool has_token(struct mgc_transport *t, struct mgc_exchange *x)
         return true;
     }
     const int64_t turn_ms = mgc_credential_in_line_ms(c);
-    if (mgc_credential_is_fetching(c) || turn_ms != MGC_NEVER) {
+    if (mgc_credential_may_serve(c, x->deadline_ms) || turn_ms != MGC_NEVER) {
         t->check_ms = mgc_earlier(t->check_ms, turn_ms);
         move(t, x, MGC_TOKEN);
     } else {

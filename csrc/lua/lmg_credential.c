@@ -80,7 +80,7 @@ static void set_text(lua_State *L, const char *name, const char *text)
     lua_setfield(L, -2, name);
 }
 
-/* credential:claims() -> JSON text */
+/* credential:claims() -> JSON text | nil */
 static int credential_claims(lua_State *L)
 {
     struct mgc_credential *c = lmg_check_credential(L, 1);
@@ -88,8 +88,10 @@ static int credential_claims(lua_State *L)
     struct mgc_error       e;
     mgc_buf_init(&claims, 2 * MGC_CLAIMS_MAX);
     mgc_code rc = mgc_credential_claims(c, &claims);
-    if (rc == MGC_OK)
+    if (rc == MGC_OK && claims.len > 0)
         lua_pushlstring(L, mgc_buf_text(&claims), claims.len);
+    else if (rc == MGC_OK)
+        lua_pushnil(L);
     mgc_buf_clear(&claims);
     if (rc == MGC_OK)
         return 1;

@@ -96,7 +96,7 @@ function Credential:give_printed(child) end
 ---@return boolean
 function Credential:needs_user() end
 
---- The claims request that its next token is asked for with: what we are capable of, and what a challenge wants.
+--- The claims request that a user has to be sent to the authority with; nil unless a challenge wants one.
 ---@return string? json
 ---@return msgraph.core.Failure?
 function Credential:claims() end

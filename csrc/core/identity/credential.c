@@ -205,7 +205,7 @@ void mgc_credential_unref(struct mgc_credential *c)
 
 /* ---- the token it has -------------------------------------------------------------------------- */
 
-static double draw_jitter(void)
+double mgc_credential_jitter(void)
 {
     unsigned char byte = 128;
     ssize_t       n    = getrandom(&byte, 1, GRND_NONBLOCK);
@@ -216,7 +216,8 @@ mgc_code mgc_credential_set_token(struct mgc_credential *c, const char *text, si
                                   int64_t received_ms, int64_t life_ms, int64_t refresh_ms)
 {
     struct mgc_token *t = NULL;
-    mgc_code rc = mgc_token_new(&t, text, n, received_ms, life_ms, refresh_ms, draw_jitter());
+    mgc_code          rc =
+        mgc_token_new(&t, text, n, received_ms, life_ms, refresh_ms, mgc_credential_jitter());
     if (rc != MGC_OK)
         return rc;
     mgc_token_unref(c->token);
@@ -277,6 +278,11 @@ bool mgc_credential_wants(const struct mgc_credential *c, int64_t now_ms)
 bool mgc_credential_is_fetching(const struct mgc_credential *c)
 {
     return c->fetching && c->forks == mgc_global_forks();
+}
+
+bool mgc_credential_may_serve(const struct mgc_credential *c, int64_t until_ms)
+{
+    return mgc_credential_is_fetching(c) && c->next_try_ms < until_ms;
 }
 
 void mgc_credential_failure(const struct mgc_credential *c, struct mgc_error *e)

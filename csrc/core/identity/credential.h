@@ -8,7 +8,8 @@
  * it, or the authorization code that a browser brought. From then on there is a refresh token.
  *
  * A token that is AGING is renewed in the background; should that fail it goes on being used, and the next
- * try is 30 s later, doubling to 300 s (design/client.md 3).
+ * try is 30 s later, doubling to 300 s (design/client.md 3). When its end comes before the end of an outage, whoever
+ * needs the next one waits for it as long as his own deadline allows.
  *
  * A sign-in that is kept in a store is shared with other processes: whoever renews it does so for all, one at
  * a time, and the others take over what he got.
@@ -90,6 +91,9 @@ bool mgc_credential_wants(const struct mgc_credential *c, int64_t now_ms);
 /* Whether one is under way, for which it is worth waiting. */
 bool mgc_credential_is_fetching(const struct mgc_credential *c);
 
+/* Whether one is under way that may bring a token before `until_ms`. */
+bool mgc_credential_may_serve(const struct mgc_credential *c, int64_t until_ms);
+
 /* When to begin again because another process is renewing the sign-in just now; MGC_NEVER: it is not. */
 int64_t mgc_credential_in_line_ms(const struct mgc_credential *c);
 
@@ -110,7 +114,9 @@ mgc_code mgc_credential_describe(const struct mgc_credential *c, struct mgc_jwt_
 /* There will be no token before a user signs in: there is no refresh token, or it was refused. */
 bool mgc_credential_needs_user(const struct mgc_credential *c, int64_t now_ms);
 
-/* Appends the claims request (JSON) that its next token is asked for with. MGC_ENOMEM. */
+/* Appends the claims request (JSON) that a user has to be sent to the authority with: nothing unless a challenge wants
+ * one. Of what we are capable of only token requests speak: elsewhere OpenID providers refuse claims that are about
+ * the access token alone. MGC_ENOMEM. */
 mgc_code mgc_credential_claims(const struct mgc_credential *c, struct mgc_buf *out) MGC_NODISCARD;
 
 /* What MGC_DEVICE_START brought; NULL: nothing yet. */
@@ -141,9 +147,9 @@ mgc_code mgc_credential_repeat(struct mgc_credential *c, struct mgc_request **ou
 void mgc_credential_abandon(struct mgc_credential *c, mgc_code code);
 
 /* Reads the answer. MGC_OK: there is a token now, or a prompt. Otherwise the error is in `e`, and `*again_ms` >= 0 says
- * that it is not final: begin again after that time. */
+ * that it is not final: repeat it after that time. `awaited`: somebody waits for the token. */
 mgc_code mgc_credential_settle(struct mgc_credential *c, const struct mgc_attempt *a,
-                               int64_t now_ms, int64_t *again_ms,
+                               int64_t now_ms, bool awaited, int64_t *again_ms,
                                struct mgc_error *e) MGC_NODISCARD;
 
 #endif

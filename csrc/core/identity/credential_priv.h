@@ -29,6 +29,7 @@ struct mgc_credential {
     struct mgc_error  failure;
     mgc_step          step; /* of the fetch under way */
     bool              fetching, clock_mended, needs_user;
+    bool              served;  /* it has had a token from where it signs in */
     bool              in_line; /* another process is at the store: begin again at next_try_ms */
     unsigned          forks;   /* when the fetch began: in a child it is not ours */
     int               tries;
@@ -40,6 +41,9 @@ struct mgc_credential {
 mgc_code mgc_credential_set_token(struct mgc_credential *c, const char *text, size_t n,
                                   int64_t received_ms, int64_t life_ms,
                                   int64_t refresh_ms) MGC_NODISCARD;
+
+/* A number in [0, 1), so that many processes do not do the same at the same moment. */
+double mgc_credential_jitter(void);
 
 mgc_freshness mgc_credential_freshness(const struct mgc_credential *c, int64_t now_ms);
 

@@ -19,6 +19,7 @@ enum {
     DEADLINE_MS        = 30 * 1000,
     TRIES              = 2, /* a token request that failed for a passing reason is sent once more */
     AGAIN_MS           = 1000,
+    AGAIN_MAX_MS       = 30 * 1000,  /* and where that is waited out, ever more slowly */
     HINT_MAX_MS        = 30 * 1000,  /* a longer Retry-After is not waited for, but respected */
     REFUSED_MS         = 60 * 1000,  /* a refusal is not asked for again so soon */
     FOR_USER_MS        = 120 * 1000, /* nor one that only a user can mend */
@@ -77,21 +78,28 @@ static void add_step(const struct mgc_credential *c, struct mgc_form *f)
     }
 }
 
-mgc_code mgc_credential_claims(const struct mgc_credential *c, struct mgc_buf *out)
+static mgc_code merge_claims(const struct mgc_credential *c, struct mgc_buf *out)
 {
     /* we understand claims challenges, and say so (FACTS 6.4) */
     static const char capable[] = "{\"access_token\":{\"xms_cc\":{\"values\":[\"cp1\"]}}}";
     return mgc_claims_merge(capable, c->claims.len > 0 ? mgc_buf_text(&c->claims) : NULL, out);
 }
 
+mgc_code mgc_credential_claims(const struct mgc_credential *c, struct mgc_buf *out)
+{
+    return c->claims.len > 0 ? merge_claims(c, out) : MGC_OK;
+}
+
 static void add_claims(const struct mgc_credential *c, struct mgc_form *f)
 {
     struct mgc_buf claims;
     mgc_buf_init(&claims, SIZE_MAX);
-    mgc_code rc = mgc_credential_claims(c, &claims);
+    mgc_code rc = c->step == MGC_DEVICE_START ? mgc_credential_claims(c, &claims)
+                                              : merge_claims(c, &claims);
     if (rc != MGC_OK)
         f->rc = rc;
-    mgc_form_add(f, "claims", mgc_buf_text(&claims));
+    if (claims.len > 0)
+        mgc_form_add(f, "claims", mgc_buf_text(&claims));
     mgc_buf_clear(&claims);
 }
 
@@ -210,6 +218,7 @@ mgc_code mgc_credential_begin(struct mgc_credential *c, mgc_step step, struct mg
     if (mgc_credential_is_fetching(c))
         return mgc_error_set(e, MGC_EREQUEST, "the credential is signing in already");
     c->step       = step;
+    c->tries      = 0;
     bool     done = false;
     mgc_code rc   = MGC_OK;
     *out          = NULL;
@@ -321,6 +330,7 @@ static mgc_code take_token(struct mgc_credential *c, const struct mgc_token_answ
     if (rc != MGC_OK)
         return rc;
     mgc_credential_want_claims(c, NULL);
+    c->served     = true;
     c->needs_user = false;
     mgc_secret_clear(&c->device_code); /* each is good for one token */
     mgc_secret_clear(&c->code);
@@ -435,15 +445,48 @@ static void note_failure(struct mgc_credential *c, const struct mgc_attempt *a, 
     }
 }
 
+/* A first sign-in that fails shall be heard of soon: it may be a wrong address. One that has worked will again. */
+static bool is_waited_out(const struct mgc_credential *c, const struct mgc_attempt *a, bool awaited)
+{
+    return awaited && c->served && is_passing(a);
+}
+
+/* Doubled each time, half of it by chance: thousands may have met the same outage. */
+static int64_t outage_wait_ms(const struct mgc_credential *c)
+{
+    int     doublings = c->tries - TRIES;
+    int64_t ms        = doublings < 16 ? mgc_earlier((int64_t)AGAIN_MS << doublings, AGAIN_MAX_MS)
+                                       : AGAIN_MAX_MS;
+    return ms - (int64_t)((double)ms / 2 * mgc_credential_jitter());
+}
+
+/* Whether the request is sent again, and when. */
+static bool goes_on(struct mgc_credential *c, const struct mgc_attempt *a, bool awaited,
+                    int64_t *again_ms)
+{
+    if (*again_ms < 0)
+        return false;
+    if (c->managed != NULL || c->tries < TRIES || !is_passing(a)) /* it was our clock: once */
+        return true;
+    if (!is_waited_out(c, a, awaited))
+        return false;
+    int64_t ms = outage_wait_ms(c);
+    *again_ms  = ms > *again_ms ? ms : *again_ms;
+    return true;
+}
+
 mgc_code mgc_credential_settle(struct mgc_credential *c, const struct mgc_attempt *a,
-                               int64_t now_ms, int64_t *again_ms, struct mgc_error *e)
+                               int64_t now_ms, bool awaited, int64_t *again_ms, struct mgc_error *e)
 {
     *again_ms   = -1;
     mgc_code rc = c->managed != NULL ? judge_managed(c, a, now_ms, again_ms, e)
                                      : judge(c, a, again_ms, e);
     c->tries++;
-    if (rc != MGC_OK && *again_ms >= 0 && (c->managed != NULL || c->tries < TRIES))
-        return rc; /* still fetching */
+    if (rc != MGC_OK && goes_on(c, a, awaited, again_ms)) { /* still fetching */
+        c->failure     = *e;
+        c->next_try_ms = now_ms + *again_ms;
+        return rc;
+    }
     *again_ms   = -1;
     c->fetching = false;
     c->tries    = 0;
