@@ -448,7 +448,7 @@ mgc_code mgc_transport_sign_in(struct mgc_transport *t, struct mgc_credential *c
     struct mgc_exchange *x  = NULL;
     mgc_code             rc = step == MGC_RENEW ? wait_for_token(t, c, wait_ms, &x, e)
                                                 : fetch(t, c, step, &x, e);
-    if (rc != MGC_OK)
+    if (x == NULL)
         return rc;
     x->id = *id = ++t->last_id;
     mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));

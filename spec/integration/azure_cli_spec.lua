@@ -1,5 +1,4 @@
 --- The Azure CLI's sign-in. `az` here is a script that answers as the real one does; what it is called with is kept.
-local graph = require "msgraph"
 local helper = require "spec.support.helper"
 local program = require "spec.support.program"
 local sim = require "msgraph.sim"
