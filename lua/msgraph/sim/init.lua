@@ -27,6 +27,14 @@ local function integer_from(low, high)
   return function(v) return math.type(v) == "integer" and v >= low and v <= high end
 end
 
+local function is_limits(v)
+  if type(v) ~= "table" then return type(v) == "boolean" or v == "documented" end
+  for name in pairs(v) do
+    if name ~= "scale" then return false end
+  end
+  return v.scale == nil or number_from(1e-6, 1e6)(v.scale)
+end
+
 -- name -> what it must be, in words, and whether it is
 local OPTIONS = {
   users = { "an integer from 1", integer_from(1, MAX_USERS) },
@@ -38,6 +46,7 @@ local OPTIONS = {
   start = { "Unix seconds from 1e9 to 4e9", number_from(1e9, 4e9) },
   token_lifetime = { "whole seconds from 1 to 100800", integer_from(1, 28 * 3600) },
   device_code_interval = { "whole seconds from 0 to 60", integer_from(0, 60) },
+  limits = { '"documented", a boolean or { scale = a number from 1e-6 to 1e6 }', is_limits },
   certificate = { '"valid", "expired" or "wrong_name"',
     function(v) return v == "valid" or v == "expired" or v == "wrong_name" end },
 }
@@ -72,6 +81,7 @@ function M.start(opts)
   local json = require("msgraph.sim.tenant").encode {
     users = opts.users, seed = opts.seed, intune = opts.intune, speed = opts.speed, latency = opts.latency,
     start = opts.start, token_lifetime = opts.token_lifetime, device_code_interval = opts.device_code_interval,
+    limits = opts.limits,
   }
   local server, reason = require("msgraph.sim.server").start(json, opts.port or 0, opts.certificate or "valid",
     package.path, package.cpath)

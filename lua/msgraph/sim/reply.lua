@@ -140,6 +140,16 @@ function M.failure(ctx, rule)
   return answer
 end
 
+--- 429 by a limit of limits.lua.
+---@param refused msgraph.sim.Refusal
+---@return msgraph.sim.Answer
+function M.throttled(ctx, refused)
+  local answer = M.failure(ctx, { retry_after = refused.retry_after })
+  answer.headers["x-ms-throttle-scope"] = refused.scope
+  answer.headers["x-ms-throttle-information"] = refused.reason
+  return answer
+end
+
 --- What a proxy on the way says instead of Graph.
 ---@return msgraph.sim.Answer
 function M.proxy_page(status)

@@ -1,6 +1,6 @@
 -- lua/msgraph/sim/tenant.lua - a tenant: request in, answer out. No sockets.
 --
--- A request is checked in the order of the service: token, path, permission, licence, role, object.
+-- A request is checked in the order of the service: token, limits, path, permission, licence, role, object.
 -- Faults come before all of that, as gateways do. Everything follows from the options, the seed among
 -- them, and the clock handed in.
 local cjson = require("cjson").new()
@@ -8,6 +8,7 @@ local clock = require "msgraph.sim.clock"
 local faults = require "msgraph.sim.faults"
 local hardware = require "msgraph.sim.hardware"
 local identity = require "msgraph.sim.identity"
+local limits = require "msgraph.sim.limits"
 local logins = require "msgraph.sim.login"
 local people = require "msgraph.sim.people"
 local random = require "msgraph.sim.random"
@@ -37,6 +38,7 @@ local LOG_LENGTH <const> = 100000
 ---@field start? number     Unix seconds when the tenant's time begins, default clock.START
 ---@field token_lifetime? integer        seconds an issued access token lives, default 3600
 ---@field device_code_interval? integer  seconds between two polls of the device code flow, default 5
+---@field limits? boolean|"documented"|msgraph.sim.LimitOpts  whether the published limits hold, default false
 
 ---@param opts msgraph.sim.TenantOpts
 ---@param now fun(): number monotonic seconds
@@ -49,9 +51,13 @@ function M.new(opts, now)
     identity = identity.new(seed),
     token_lifetime = opts.token_lifetime, device_code_interval = opts.device_code_interval,
   }
+  local login = logins.new(shared)
   return setmetatable({
     seed = seed, clock = shared.clock, store = shared.store, identity = shared.identity,
-    login = logins.new(shared),
+    login = login,
+    limits = limits.new(opts.limits, {
+      id = login.tenant_id, users = opts.users or 50, speed = opts.speed or 1, latency = opts.latency or 0,
+    }),
     intune = opts.intune ~= false,
     latency = opts.latency or 0,
     faults = faults.new(seed),
@@ -90,6 +96,7 @@ end
 ---@field client_request_id string
 ---@field spoil? string                  what a page becomes, by the fault "page"
 ---@field login? msgraph.sim.TokenRequest  of a request to the login side
+---@field units? integer                what it cost the identity service, where limits hold
 ---@field fields? table<string, string>    its parameters
 ---@field directory? string                the tenant in its path, in lower case
 
@@ -199,6 +206,13 @@ local function check_user(tenant, ctx)
   if not ctx.user then return reply.no_such_object(ctx, ctx.params.user) end
 end
 
+local function check_limits(tenant, ctx)
+  if not tenant.limits then return nil end
+  local refused
+  refused, ctx.units = tenant.limits:count(ctx)
+  return refused and reply.throttled(ctx, refused)
+end
+
 --- What the service would answer, had nothing gone wrong.
 local function act(tenant, ctx, body)
   if ctx.plain and not tenant.login.is_for_plain(ctx) then return reply.text(404, "text/plain", "Not found") end
@@ -206,6 +220,8 @@ local function act(tenant, ctx, body)
   local reason, claims, route, no
   ctx.caller, reason, claims = tenant.identity:check(ctx.headers.authorization, ctx.now)
   if not ctx.caller then return reply.unauthorized(ctx, reason, claims) end
+  no = check_limits(tenant, ctx)
+  if no then return no end
   route, no = find_route(ctx)
   if not route then return no end
   return check_body(ctx, body) or check_scope(ctx, route) or check_licence(tenant, ctx, route)
@@ -266,7 +282,7 @@ end
 -- Headers worth asking about. Authorization is not among them, and never will be.
 local LOGGED = {
   "accept", "content-length", "content-type", "expect", "host", "prefer", "transfer-encoding", "user-agent",
-  "consistencylevel",
+  "consistencylevel", "x-ms-throttle-priority",
 }
 
 --- A token in a URL does not belong there, but must not get from there into a log.
@@ -329,6 +345,7 @@ local function add_headers(answer, ctx)
   headers["request-id"] = ctx.request_id
   headers["client-request-id"] = ctx.client_request_id
   headers["x-ms-ags-diagnostic"] = DIAGNOSTIC
+  headers["x-ms-resource-unit"] = ctx.units and tostring(ctx.units)
 end
 
 --- A part of a batch is a request as any other, but for the connection: an answer that is reset is lost.

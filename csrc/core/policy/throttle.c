@@ -1,0 +1,431 @@
+/* csrc/core/policy/throttle.c - see throttle.h. */
+#include "core/policy/throttle.h"
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+
+#include <string.h>
+#include <strings.h>
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static double at_least(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static double at_most(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- a window: so many units in so much time ------------------------------------------------------ */
+
+/* Units are counted in slices, and forgotten one to two slices late: what is sent when they are forgotten may
+ * be quicker on its way than they were. The service never sees more than the limit in one window. */
+enum { SLICES = 64, KEPT = SLICES + 2, SPREAD = 16 };
+
+/* Learning. The first refusal trusts what is published, as far as it agrees with what was let through; no
+ * refusal takes more than CUT, for it may be somebody else's doing (beta of CUBIC, RFC 9438), or leaves less
+ * than FLOOR units a second (design/client.md 2) or a quarter of what is published. The n-th window without
+ * one gives back n^2 times GROWTH: slow where it was refused, quick from far below, as CUBIC is. */
+static const double TAKE = 0.97, CUT = 0.7, FLOOR = 0.5, GROWTH = 0.00005;
+
+struct window {
+    struct mgc_quota quota;    /* 0 units: no such limit */
+    bool             armed;    /* there was a refusal */
+    double           limit;    /* units; of an armed one */
+    int              clean;    /* windows since without another */
+    int64_t          since_ms; /* the last of them, or the refusal */
+    int32_t          used;
+    int32_t          opened_used; /* since it was opened again */
+    int64_t          opened_ms;
+    int64_t          newest; /* number of a slice, from the beginning of time */
+    int32_t          slices[KEPT];
+};
+
+static int64_t slice_ms(const struct window *w)
+{
+    return (w->quota.window_ms + SLICES - 1) / SLICES;
+}
+
+/* Forgets what has left the window. */
+static void advance(struct window *w, int64_t now_ms)
+{
+    const int64_t newest = now_ms / slice_ms(w);
+    if (newest - w->newest >= KEPT) {
+        memset(w->slices, 0, sizeof w->slices);
+        w->used   = 0;
+        w->newest = newest;
+    }
+    while (w->newest < newest) {
+        int32_t *slice = &w->slices[++w->newest % KEPT];
+        w->used -= *slice;
+        *slice = 0;
+    }
+}
+
+static void grow(struct window *w, int64_t now_ms)
+{
+    while (now_ms - w->since_ms >= w->quota.window_ms && w->limit < w->quota.units) {
+        w->since_ms += w->quota.window_ms;
+        w->clean++;
+        w->limit = at_most(w->limit * (1 + GROWTH * w->clean * w->clean), w->quota.units);
+    }
+}
+
+/* When the units fit. More than the limit fits an empty window, or it would never go. What may go is not sent
+ * in one burst, so that little is under way should it be refused. */
+static int64_t window_opens(struct window *w, int32_t units, int64_t now_ms)
+{
+    if (w->quota.units == 0 || !w->armed)
+        return now_ms;
+    advance(w, now_ms);
+    grow(w, now_ms);
+    const int32_t in_slice = w->slices[w->newest % KEPT];
+    const bool    burst    = in_slice > 0 && in_slice + units > w->limit / SPREAD;
+    int32_t       left     = w->used;
+    int64_t       at       = burst ? (w->newest + 1) * slice_ms(w) : now_ms;
+    for (int64_t i = w->newest - KEPT + 1; i <= w->newest && left > 0 && left + units > w->limit;
+         i++)
+        if (i >= 0 && w->slices[i % KEPT] != 0) {
+            left -= w->slices[i % KEPT];
+            at = later(at, (i + KEPT) * slice_ms(w));
+        }
+    return at;
+}
+
+static void window_add(struct window *w, int32_t units, int64_t now_ms)
+{
+    if (w->quota.units == 0)
+        return;
+    advance(w, now_ms);
+    int32_t *slice = &w->slices[w->newest % KEPT];
+    if (units < -*slice)
+        units = -*slice; /* a correction whose request was counted in another slice */
+    *slice += units;
+    w->used += units;
+    w->opened_used += units;
+}
+
+static void window_opened(struct window *w, int64_t now_ms)
+{
+    w->opened_ms   = now_ms;
+    w->opened_used = 0;
+}
+
+static void window_refused(struct window *w, int64_t now_ms)
+{
+    if (w->quota.units == 0)
+        return;
+    advance(w, now_ms);
+    const bool   fresh  = now_ms - w->opened_ms < w->quota.window_ms;
+    const double passed = fresh ? w->opened_used
+                                : w->used; /* what the service let through in a window */
+    const double before = w->armed ? w->limit : w->quota.units;
+    const double after  = w->armed ? TAKE * at_most(passed, before) : at_most(passed, before);
+    const double floor  = at_most(FLOOR * w->quota.window_ms / 1000, w->quota.units / 4.0);
+    w->limit            = at_least(at_least(after, CUT * before), floor);
+    w->armed            = true;
+    w->clean            = 0;
+    w->since_ms         = now_ms;
+}
+
+/* ---- a scope: what one refusal closes -------------------------------------------------------------- */
+
+enum side { READS, WRITES, BOTH, SIDES };
+
+struct scope {
+    bool    closed;
+    bool    probing; /* the one request that may find out is under way */
+    int64_t not_before_ms;
+    int     strikes; /* refusals in a row */
+};
+
+static int64_t scope_opens(const struct scope *s, int64_t now_ms)
+{
+    if (!s->closed)
+        return now_ms;
+    if (s->probing)
+        return later(s->not_before_ms, now_ms + MGC_GATE_RECHECK);
+    return later(s->not_before_ms, now_ms);
+}
+
+/* How long to stay away: as told; longer where nothing is told, or where a second is told time and again. */
+static int64_t pause_ms(const struct scope *s, int64_t hint_ms)
+{
+    const int64_t backoff =
+        s->strikes > 5 ? MGC_GATE_PAUSE
+                       : mgc_earlier((int64_t)MGC_GATE_BACKOFF << (s->strikes - 1), MGC_GATE_PAUSE);
+    if (hint_ms < 0)
+        return backoff;
+    return s->strikes >= 3 && hint_ms <= 1000 ? later(hint_ms, backoff) : hint_ms;
+}
+
+/* ---- lanes ------------------------------------------------------------------------------------------- */
+
+struct mgc_lane {
+    mgc_workload  workload;
+    uint64_t      resource;
+    struct scope  scopes[SIDES];
+    struct window all, writes;
+    int           under_way, at_once; /* how many are, how many may */
+    int           ceiling;            /* of at_once */
+    int           successes;          /* since at_once last changed */
+    int64_t       used_ms;
+};
+
+struct mgc_gate {
+    struct mgc_lane  whole[MGC_WORKLOADS];
+    struct mgc_lane *each[MGC_GATE_RESOURCE];
+    int              n_each;
+};
+
+static void lane_init(struct mgc_lane *l, mgc_workload w, uint64_t resource)
+{
+    const struct mgc_limits *limits = mgc_limits_of(w);
+    const struct mgc_quotas *quotas = resource != 0 ? &limits->each : &limits->whole;
+    memset(l, 0, sizeof *l);
+    l->workload     = w;
+    l->resource     = resource;
+    l->all.quota    = quotas->all;
+    l->writes.quota = quotas->writes;
+    l->ceiling = l->at_once = quotas->at_once > 0 ? quotas->at_once : MGC_AT_ONCE_MAX;
+}
+
+mgc_code mgc_gate_new(struct mgc_gate **out)
+{
+    struct mgc_gate *g = mgc_calloc(sizeof *g);
+    if (g == NULL)
+        return MGC_ENOMEM;
+    for (int w = 0; w < MGC_WORKLOADS; w++)
+        lane_init(&g->whole[w], (mgc_workload)w, 0);
+    *out = g;
+    return MGC_OK;
+}
+
+void mgc_gate_free(struct mgc_gate *g)
+{
+    if (g == NULL)
+        return;
+    for (int i = 0; i < g->n_each; i++)
+        mgc_free(g->each[i]);
+    mgc_free(g);
+}
+
+/* Closed ones are kept until they have been open for a while: a hint is not forgotten. */
+static bool is_idle(const struct mgc_lane *l, int64_t now_ms)
+{
+    for (int s = 0; s < SIDES; s++)
+        if (l->scopes[s].closed && l->scopes[s].not_before_ms > now_ms)
+            return false;
+    return l->under_way == 0;
+}
+
+static struct mgc_lane *idlest(const struct mgc_gate *g, int64_t now_ms)
+{
+    struct mgc_lane *best = NULL;
+    for (int i = 0; i < g->n_each; i++)
+        if (is_idle(g->each[i], now_ms) && (best == NULL || g->each[i]->used_ms < best->used_ms))
+            best = g->each[i];
+    return best;
+}
+
+/* The resource's lane; NULL when there is neither memory for it nor one to be used again. */
+static struct mgc_lane *lane_of(struct mgc_gate *g, const struct mgc_load *load, int64_t now_ms)
+{
+    struct mgc_lane *l = NULL;
+    if (load->resource == 0)
+        return NULL;
+    for (int i = 0; i < g->n_each; i++)
+        if (g->each[i]->resource == load->resource && g->each[i]->workload == load->workload)
+            return g->each[i];
+    if (g->n_each < MGC_GATE_RESOURCE && (l = mgc_malloc(sizeof *l)) != NULL)
+        g->each[g->n_each++] = l;
+    else
+        l = idlest(g, now_ms);
+    if (l != NULL)
+        lane_init(l, load->workload, load->resource);
+    return l;
+}
+
+static enum side side_of(const struct mgc_load *load)
+{
+    return load->write ? WRITES : READS;
+}
+
+static int64_t lane_opens(struct mgc_lane *l, const struct mgc_load *load, int64_t now_ms)
+{
+    int64_t at = later(scope_opens(&l->scopes[side_of(load)], now_ms),
+                       scope_opens(&l->scopes[BOTH], now_ms));
+    at         = later(at, window_opens(&l->all, load->units, now_ms));
+    if (load->write)
+        at = later(at, window_opens(&l->writes, 1, now_ms));
+    return l->under_way < l->at_once ? at : later(at, now_ms + MGC_GATE_RECHECK);
+}
+
+static unsigned bit_of(int lane, int side)
+{
+    return 1u << (lane * SIDES + side);
+}
+
+static void enter(struct mgc_lane *l, int lane, struct mgc_pass *p, int64_t now_ms)
+{
+    for (int s = 0; s < SIDES; s++)
+        if ((s == BOTH || s == (int)side_of(&p->load)) && l->scopes[s].closed) {
+            l->scopes[s].probing = true;
+            p->probes |= bit_of(lane, s);
+        }
+    window_add(&l->all, p->load.units, now_ms);
+    if (p->load.write)
+        window_add(&l->writes, 1, now_ms);
+    l->under_way++;
+    l->used_ms = now_ms;
+}
+
+int64_t mgc_gate_admit(struct mgc_gate *g, struct mgc_pass *p, int64_t now_ms)
+{
+    struct mgc_lane *lanes[2] = {&g->whole[p->load.workload], lane_of(g, &p->load, now_ms)};
+    for (int i = 0; i < 2; i++) {
+        int64_t at = lanes[i] != NULL ? lane_opens(lanes[i], &p->load, now_ms) : now_ms;
+        if (at > now_ms)
+            return at;
+    }
+    for (int i = 0; i < 2; i++)
+        if ((p->lanes[i] = lanes[i]) != NULL)
+            enter(lanes[i], i, p, now_ms);
+    p->admitted = true;
+    return MGC_GATE_GO;
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------- */
+
+static bool is_refusal(const struct mgc_outcome *o)
+{
+    return o->status == 429 || ((o->status == 503 || o->status == 509) && o->hint_ms >= 0);
+}
+
+/* The n-th part of "level/side/app/id", from 0. */
+static bool part(const struct mgc_outcome *o, int n, const char **at, int *len)
+{
+    const char *s = o->scope, *end = o->scope != NULL ? s + o->scope_len : NULL;
+    for (; s != NULL && n > 0; n--)
+        if ((s = memchr(s, '/', (size_t)(end - s))) != NULL)
+            s++;
+    if (s == NULL)
+        return false;
+    const char *slash = memchr(s, '/', (size_t)(end - s));
+    *at               = s;
+    *len              = (int)((slash != NULL ? slash : end) - s);
+    return true;
+}
+
+static enum side named_side(const struct mgc_outcome *o, const struct mgc_load *load)
+{
+    static const char *const names[SIDES] = {"Read", "Write", "ReadWrite"};
+    const char              *at;
+    int                      len;
+    if (part(o, 1, &at, &len))
+        for (int s = 0; s < SIDES; s++)
+            if (len == (int)strlen(names[s]) && strncasecmp(at, names[s], (size_t)len) == 0)
+                return (enum side)s;
+    return side_of(load);
+}
+
+/* Which of the two lanes is meant: the one that is named; else the one that has published limits of its own,
+ * the resource's if both have. */
+static int named_lane(const struct mgc_pass *p, const struct mgc_outcome *o)
+{
+    const char *at;
+    int         len;
+    if (p->lanes[1] == NULL)
+        return 0;
+    const bool named = part(o, 3, &at, &len) && len > 0;
+    const bool other = named && mgc_resource_of(at, len) != p->load.resource;
+    return other && p->lanes[0]->all.quota.units > 0 ? 0 : 1;
+}
+
+/* A refusal while all is closed is one more answer to what was sent before: it counts once. */
+static void refuse(struct mgc_lane *l, enum side side, bool probe, const struct mgc_outcome *o,
+                   int64_t now_ms)
+{
+    struct scope *s     = &l->scopes[side];
+    const bool    first = !s->closed || probe;
+    if (first) {
+        s->strikes++;
+        l->at_once   = l->at_once > 2 ? l->at_once / 2 : 1;
+        l->successes = 0;
+        window_refused(side == WRITES && l->writes.quota.units > 0 ? &l->writes : &l->all, now_ms);
+    }
+    s->closed        = true;
+    s->not_before_ms = later(s->not_before_ms, now_ms + pause_ms(s, o->hint_ms));
+}
+
+static void reopen(struct mgc_lane *l, int side, int64_t now_ms)
+{
+    struct scope *s = &l->scopes[side];
+    if (s->not_before_ms > now_ms)
+        return; /* closed anew meanwhile, by the answer to an earlier request */
+    s->closed  = false;
+    s->strikes = 0;
+    window_opened(side == WRITES && l->writes.quota.units > 0 ? &l->writes : &l->all, now_ms);
+}
+
+static void widen(struct mgc_lane *l)
+{
+    if (l->at_once == l->ceiling || l->under_way + 1 < l->at_once / 2)
+        return;
+    if (++l->successes >= l->at_once) {
+        l->successes = 0;
+        l->at_once++;
+    }
+}
+
+static void leave(struct mgc_lane *l, int lane, const struct mgc_pass *p,
+                  const struct mgc_outcome *o, int64_t now_ms)
+{
+    const bool answered = o->status != 0 && !is_refusal(o);
+    l->under_way--;
+    if (o->units >= 0)
+        window_add(&l->all, o->units - p->load.units, now_ms);
+    for (int s = 0; s < SIDES; s++)
+        if ((p->probes & bit_of(lane, s)) != 0) {
+            l->scopes[s].probing = false;
+            if (answered)
+                reopen(l, s, now_ms);
+        }
+    if (answered)
+        widen(l);
+}
+
+void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_outcome *o,
+                     int64_t now_ms)
+{
+    (void)g;
+    if (!p->admitted)
+        return;
+    if (is_refusal(o)) {
+        const int       lane = named_lane(p, o);
+        const enum side side = named_side(o, &p->load);
+        refuse(p->lanes[lane], side, (p->probes & bit_of(lane, side)) != 0, o, now_ms);
+    }
+    for (int i = 0; i < 2; i++)
+        if (p->lanes[i] != NULL)
+            leave(p->lanes[i], i, p, o, now_ms);
+    *p = (struct mgc_pass){.load = p->load};
+}
+
+/* ---- levels ------------------------------------------------------------------------------------------- */
+
+mgc_level mgc_level_next(unsigned waiting, unsigned *turn)
+{
+    enum { EVERY = 8 };
+    ++*turn;
+    int level = *turn % EVERY != 0 ? MGC_HIGH : (int)(*turn / EVERY % MGC_HIGH);
+    while ((waiting & 1u << level) == 0)
+        level = level > 0 ? level - 1 : MGC_HIGH;
+    return (mgc_level)level;
+}
