@@ -17,6 +17,9 @@ mgc_code mgc_exchange_new(struct mgc_exchange **out, struct mgc_request *r, stru
     x->credential  = o->credential != NULL ? mgc_credential_ref(o->credential) : NULL;
     x->request     = r;
     x->deadline_ms = now_ms + r->deadline_ms;
+    x->level       = r->level;
+    if (o->gate != NULL)
+        x->pass.load = mgc_load_of(r->method, r->url);
     mgc_attempt_init(&x->attempt, r, o);
     mgc_exchange_enter(x, MGC_ADMITTING, now_ms);
     *out = x;

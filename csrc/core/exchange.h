@@ -4,7 +4,7 @@
  *         ▲                                  │
  *         ╰───────────── DELAYED ◀───────────╯
  *
- * ADMITTING waits for room on the wire: the place of the throttle gate. TOKEN waits for the
+ * ADMITTING waits for room on the wire, or is held until the throttle gate opens. TOKEN waits for the
  * credential's token. ATTEMPT is on the network. When it ends, judge() in transport.c decides what
  * follows: a refused token is replaced, and policy/retry.h says whether the request is DELAYED and sent
  * again. From everywhere there is a way to DONE (cancelled, out of time). The state changes in
@@ -23,6 +23,7 @@
 #include "core/identity/credential.h"
 #include "core/origin.h"
 #include "core/policy/retry.h"
+#include "core/policy/throttle.h"
 #include "core/wire/request.h"
 #include "core/wire/wire.h"
 
@@ -54,6 +55,10 @@ struct mgc_exchange {
     int64_t             deadline_ms, started_ms;
     int64_t             not_before_ms; /* of DELAYED */
     bool                reauthorised;  /* a refused token was replaced once */
+
+    struct mgc_pass  pass; /* through the origin's gate */
+    mgc_level        level;
+    struct mgc_hold *hold; /* the transport's, while it is held; else NULL */
 
     struct mgc_retries retries;
     struct mgc_past    past[MGC_PAST_MAX]; /* oldest first */

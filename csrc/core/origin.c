@@ -4,6 +4,7 @@
 #include "core/base/buf.h"
 #include "core/base/mem.h"
 #include "core/base/url.h"
+#include "core/gates.h"
 #include "core/identity/credential.h"
 #include "core/policy/retry.h"
 #include "core/wire/wire.h"
@@ -85,6 +86,16 @@ static mgc_code set_metadata(struct mgc_origin *o, const struct mgc_origin_optio
     return MGC_OK;
 }
 
+/* With it comes the gate for its quota. */
+static mgc_code set_credential(struct mgc_origin *o, struct mgc_credential *c, struct mgc_error *e)
+{
+    if (c == NULL)
+        return MGC_OK;
+    o->credential = mgc_credential_ref(c);
+    mgc_code rc   = mgc_shared_gate_get(&o->gate, o->base, mgc_credential_quota(c));
+    return rc == MGC_OK ? MGC_OK : mgc_error_set(e, rc, NULL);
+}
+
 static int64_t or_default(int64_t value, int64_t fallback)
 {
     return value > 0 ? value : fallback;
@@ -109,12 +120,12 @@ mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options
         rc = set_ca_file(o, options->ca_file, e);
     if (rc == MGC_OK)
         rc = set_metadata(o, options, e);
+    if (rc == MGC_OK)
+        rc = set_credential(o, options->credential, e);
     if (rc != MGC_OK) {
         mgc_origin_unref(o);
         return rc;
     }
-    if (options->credential != NULL)
-        o->credential = mgc_credential_ref(options->credential);
     *out = o;
     return MGC_OK;
 }
@@ -137,6 +148,7 @@ void mgc_origin_unref(struct mgc_origin *o)
     if (o == NULL || --o->references > 0)
         return;
     mgc_credential_unref(o->credential);
+    mgc_shared_gate_unref(o->gate);
     mgc_free(o->ca_file);
     mgc_free(o->base);
     mgc_free(o);

@@ -17,7 +17,8 @@
 
 typedef enum mgc_http { MGC_HTTP_DEFAULT, MGC_HTTP_1_1, MGC_HTTP_2 } mgc_http;
 
-struct mgc_credential; /* identity/credential.h */
+struct mgc_credential;  /* identity/credential.h */
+struct mgc_shared_gate; /* gates.h */
 
 /* Zero or NULL stands for the default of each. Limits and sources: design/client.md 7. */
 struct mgc_origin_options {
@@ -44,16 +45,17 @@ struct mgc_origin_options {
 enum { MGC_THUMBPRINT = 20 };
 
 struct mgc_origin {
-    unsigned               references;
-    char                  *base; /* "https://host[:port]", or "http://..." where that may be */
-    char                  *ca_file;
-    mgc_http               http; /* never MGC_HTTP_DEFAULT */
-    int64_t                connect_ms, first_byte_ms, stall_ms;
-    size_t                 max_body;
-    struct mgc_credential *credential; /* or NULL */
-    bool                   metadata, pinned;
-    unsigned char          thumbprint[MGC_THUMBPRINT]; /* when pinned */
-    int                    retry_budget;               /* policy/retry.h */
+    unsigned                references;
+    char                   *base; /* "https://host[:port]", or "http://..." where that may be */
+    char                   *ca_file;
+    mgc_http                http; /* never MGC_HTTP_DEFAULT */
+    int64_t                 connect_ms, first_byte_ms, stall_ms;
+    size_t                  max_body;
+    struct mgc_credential  *credential; /* or NULL */
+    bool                    metadata, pinned;
+    unsigned char           thumbprint[MGC_THUMBPRINT]; /* when pinned */
+    int                     retry_budget;               /* policy/retry.h */
+    struct mgc_shared_gate *gate;                       /* or NULL, where there is no credential */
 };
 
 /* MGC_EOPTION, with the option's name in `e`, or MGC_ENOMEM. */

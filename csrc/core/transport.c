@@ -5,20 +5,35 @@
 #include "core/base/headers.h"
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
+#include "core/gates.h"
 #include "core/identity/challenge.h"
 #include "core/identity/credential.h"
+#include "core/line.h"
 #include "core/wire/global.h"
 #include "core/wire/wire.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <time.h>
+
+/* Exchanges that the gate holds for the same reason: the same side of the same lane. */
+struct mgc_hold {
+    struct mgc_shared_gate *gate;
+    struct mgc_load         load;
+    struct mgc_line         line;  /* an empty one goes with the next step */
+    int64_t                 at_ms; /* when to ask the gate again */
+    TAILQ_ENTRY(mgc_hold) link;
+};
 
 struct mgc_transport {
     struct mgc_wire     *wire;
     unsigned             forks; /* when it was made */
     uint64_t             last_id;
-    struct mgc_exchanges waiting, parked, under_way, delayed, done; /* one for each state */
+    struct mgc_exchanges parked, under_way, delayed, done; /* one for each state, but ADMITTING: */
+    struct mgc_line      waiting;
+    TAILQ_HEAD(, mgc_hold) holds; /* those the gate has refused */
     int                  n_done;
+    int64_t              hold_ms;  /* when the first of them may open */
     int64_t              check_ms; /* no deadline lies before this moment */
     int64_t              wake_ms;
     struct mgc_uuid_pool ids;
@@ -35,14 +50,39 @@ mgc_code mgc_transport_new(struct mgc_transport **out, struct mgc_error *e)
         return rc;
     }
     t->forks    = mgc_global_forks();
-    t->check_ms = t->wake_ms = MGC_NEVER;
-    TAILQ_INIT(&t->waiting);
+    t->check_ms = t->wake_ms = t->hold_ms = MGC_NEVER;
+    mgc_line_init(&t->waiting);
+    TAILQ_INIT(&t->holds);
     TAILQ_INIT(&t->parked);
     TAILQ_INIT(&t->delayed);
     TAILQ_INIT(&t->under_way);
     TAILQ_INIT(&t->done);
     *out = t;
     return MGC_OK;
+}
+
+/* ---- the throttle gate, on the way out ---------------------------------------------------------- */
+
+static bool find_header(const struct mgc_attempt *a, const char *name, const char **value,
+                        size_t *n)
+{
+    return mgc_header_find(mgc_buf_text(&a->headers), a->headers.len, name, value, n);
+}
+
+/* What the gate has to know of an answer. */
+static struct mgc_reply read_reply(const struct mgc_attempt *a, mgc_workload workload)
+{
+    struct mgc_reply r = {.status = a->status, .hint_ms = -1, .units = -1};
+    const char      *units;
+    size_t           n;
+    if (a->status == 429 || a->status == 503 || a->status == 509) {
+        r.hint_ms = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, time(NULL));
+        find_header(a, "x-ms-throttle-scope", &r.scope, &r.scope_len);
+    } else if (workload == MGC_IDENTITY && find_header(a, "x-ms-resource-unit", &units, &n) &&
+               n > 0 && n < 6) {
+        r.units = (int32_t)strtol(units, NULL, 10); /* ends at the line's end */
+    }
+    return r;
 }
 
 static void free_all(struct mgc_exchanges *list)
@@ -56,15 +96,43 @@ static void free_all(struct mgc_exchanges *list)
     }
 }
 
+static void free_line(struct mgc_line *l)
+{
+    for (int level = 0; level < MGC_LEVELS; level++)
+        free_all(&l->levels[level]);
+}
+
+static void free_holds(struct mgc_transport *t)
+{
+    struct mgc_hold *h;
+    while ((h = TAILQ_FIRST(&t->holds)) != NULL) {
+        TAILQ_REMOVE(&t->holds, h, link);
+        free_line(&h->line);
+        mgc_free(h);
+    }
+}
+
+/* It is under way no longer: the gate hears what became of it. */
+static void leave_gate(struct mgc_exchange *x)
+{
+    if (!x->pass.admitted)
+        return;
+    const struct mgc_reply r = read_reply(&x->attempt, x->pass.load.workload);
+    mgc_shared_gate_answer(x->origin->gate, &x->pass, &r, mgc_now_ms());
+}
+
 void mgc_transport_free(struct mgc_transport *t)
 {
     if (t == NULL || t->forks != mgc_global_forks())
         return; /* in a child: closing TLS would end the parent's connections */
     struct mgc_exchange *x;
-    TAILQ_FOREACH (x, &t->under_way, link)
+    TAILQ_FOREACH (x, &t->under_way, link) {
         mgc_wire_cancel(t->wire, &x->attempt);
+        leave_gate(x);
+    }
     mgc_wire_free(t->wire);
-    free_all(&t->waiting);
+    free_line(&t->waiting);
+    free_holds(t);
     free_all(&t->parked);
     free_all(&t->delayed);
     free_all(&t->under_way);
@@ -82,25 +150,36 @@ mgc_code mgc_transport_check(const struct mgc_transport *t, struct mgc_error *e)
 static struct mgc_exchanges *list_of(struct mgc_transport *t, mgc_state state)
 {
     switch (state) {
-    case MGC_ADMITTING:
-        return &t->waiting;
     case MGC_TOKEN:
         return &t->parked;
     case MGC_ATTEMPT:
         return &t->under_way;
     case MGC_DELAYED:
         return &t->delayed;
+    case MGC_ADMITTING:
     case MGC_DONE:
         break;
     }
     return &t->done;
 }
 
+static struct mgc_line *line_of(struct mgc_transport *t, const struct mgc_exchange *x)
+{
+    return x->hold != NULL ? &x->hold->line : &t->waiting;
+}
+
 static void move(struct mgc_transport *t, struct mgc_exchange *x, mgc_state state)
 {
-    TAILQ_REMOVE(list_of(t, x->state), x, link);
+    if (x->state == MGC_ADMITTING)
+        mgc_line_remove(line_of(t, x), x);
+    else
+        TAILQ_REMOVE(list_of(t, x->state), x, link);
+    x->hold = NULL;
     mgc_exchange_enter(x, state, mgc_now_ms());
-    TAILQ_INSERT_TAIL(list_of(t, state), x, link);
+    if (state == MGC_ADMITTING)
+        mgc_line_put(&t->waiting, x);
+    else
+        TAILQ_INSERT_TAIL(list_of(t, state), x, link);
     t->n_done += state == MGC_DONE;
 }
 
@@ -147,8 +226,9 @@ static mgc_code fetch(struct mgc_transport *t, struct mgc_credential *c, mgc_ste
     }
     x->fetch_for           = mgc_credential_ref(c);
     x->attempt.body.secret = true;
+    x->level               = MGC_HIGH; /* all others need it */
     t->check_ms            = mgc_earlier(t->check_ms, x->deadline_ms);
-    TAILQ_INSERT_HEAD(&t->waiting, x, link);
+    mgc_line_put_first(&t->waiting, x);
     *out = x;
     return MGC_OK;
 }
@@ -221,16 +301,121 @@ static bool has_token(struct mgc_transport *t, struct mgc_exchange *x)
 
 /* ---- attempts ------------------------------------------------------------------------------------- */
 
+static void give_up(struct mgc_transport *t, struct mgc_exchange *x, mgc_code code)
+{
+    mgc_error_set(&x->attempt.error, code, NULL);
+    move(t, x, MGC_DONE);
+}
+
+/* Sends it on its way. The moment before which that can not be, if the gate is closed; else 0. */
+static int64_t start(struct mgc_transport *t, struct mgc_exchange *x)
+{
+    if (!has_token(t, x))
+        return 0;
+    if (x->only_token) {
+        move(t, x, MGC_DONE);
+        return 0;
+    }
+    const int64_t now_ms = mgc_now_ms();
+    const int64_t at_ms  = mgc_shared_gate_admit(x->origin->gate, &x->pass, now_ms);
+    if (at_ms == MGC_GATE_GO) {
+        move(t, x, MGC_ATTEMPT);
+        mgc_wire_start(t->wire, &x->attempt);
+        return 0;
+    }
+    mgc_token_unref(x->attempt.token); /* by then there may be another */
+    x->attempt.token = NULL;
+    if (at_ms <= x->deadline_ms)
+        return at_ms;
+    x->verdict = MGC_TOO_LATE;
+    x->late_ms = at_ms - now_ms;
+    give_up(t, x, MGC_ETHROTTLED);
+    return 0;
+}
+
+static bool same_lane(const struct mgc_hold *h, const struct mgc_exchange *x)
+{
+    return h->gate == x->origin->gate && h->load.workload == x->pass.load.workload &&
+           h->load.resource == x->pass.load.resource;
+}
+
+static struct mgc_hold *find_hold(struct mgc_transport *t, const struct mgc_exchange *x)
+{
+    struct mgc_hold *h;
+    TAILQ_FOREACH (h, &t->holds, link)
+        if (same_lane(h, x) && h->load.write == x->pass.load.write)
+            return h;
+    h = mgc_malloc(sizeof *h);
+    if (h == NULL)
+        return NULL;
+    *h = (struct mgc_hold){.gate = x->origin->gate, .load = x->pass.load};
+    mgc_line_init(&h->line);
+    TAILQ_INSERT_TAIL(&t->holds, h, link);
+    return h;
+}
+
+/* Takes it out of the way of those whose gate is open. */
+static void hold(struct mgc_transport *t, struct mgc_exchange *x, int64_t at_ms)
+{
+    struct mgc_hold *h = find_hold(t, x);
+    if (h == NULL) {
+        give_up(t, x, MGC_ENOMEM);
+        return;
+    }
+    mgc_line_remove(&t->waiting, x);
+    mgc_line_put(&h->line, x);
+    x->hold  = h;
+    h->at_ms = at_ms;
+}
+
+static void start_held(struct mgc_transport *t, struct mgc_hold *h)
+{
+    struct mgc_exchange *x;
+    int64_t              at_ms = 0;
+    while (at_ms == 0 && mgc_wire_has_room(t->wire) && (x = mgc_line_next(&h->line)) != NULL)
+        at_ms = start(t, x);
+    h->at_ms = at_ms;
+}
+
+static void start_holds(struct mgc_transport *t)
+{
+    const int64_t    now_ms = mgc_now_ms();
+    struct mgc_hold *next;
+    for (struct mgc_hold *h = TAILQ_FIRST(&t->holds); h != NULL; h = next) {
+        next = TAILQ_NEXT(h, link);
+        if (h->at_ms <= now_ms)
+            start_held(t, h);
+        if (mgc_line_next(&h->line) == NULL) {
+            TAILQ_REMOVE(&t->holds, h, link);
+            mgc_free(h);
+        }
+    }
+}
+
 static void start_waiting(struct mgc_transport *t)
 {
     struct mgc_exchange *x;
-    while ((x = TAILQ_FIRST(&t->waiting)) != NULL && mgc_wire_has_room(t->wire)) {
-        if (!has_token(t, x))
-            continue;
-        move(t, x, x->only_token ? MGC_DONE : MGC_ATTEMPT);
-        if (!x->only_token)
-            mgc_wire_start(t->wire, &x->attempt);
+    struct mgc_hold     *h;
+    if (t->hold_ms != MGC_NEVER)
+        start_holds(t);
+    while (mgc_wire_has_room(t->wire) && (x = mgc_line_next(&t->waiting)) != NULL) {
+        const int64_t at_ms = start(t, x);
+        if (at_ms != 0)
+            hold(t, x, at_ms);
     }
+    t->hold_ms = MGC_NEVER;
+    TAILQ_FOREACH (h, &t->holds, link)
+        t->hold_ms = mgc_earlier(t->hold_ms, h->at_ms);
+}
+
+/* An answer may have opened the gate for others of its lane. */
+static void pass_gate(struct mgc_transport *t, struct mgc_exchange *x)
+{
+    struct mgc_hold *h;
+    leave_gate(x);
+    TAILQ_FOREACH (h, &t->holds, link)
+        if (same_lane(h, x))
+            h->at_ms = t->hold_ms = 0;
 }
 
 /* Whether the answer is about the token: a 401 with that header (RFC 9110 15.5.2; Intune sends others), or a 403 that
@@ -295,6 +480,7 @@ static void judge(struct mgc_transport *t, struct mgc_exchange *x)
         judge_fetch(t, x);
         return;
     }
+    pass_gate(t, x);
     if (has_succeeded(&x->attempt))
         mgc_retry_succeed(&x->retries, &x->origin->retry_budget);
     else if (reauthorise(t, x) || (!x->request->once && retry(t, x)))
@@ -379,16 +565,25 @@ static void look_at_parked(struct mgc_transport *t, int64_t now_ms)
     }
 }
 
+static void end_overdue_line(struct mgc_transport *t, struct mgc_line *l, int64_t now_ms)
+{
+    for (int level = 0; level < MGC_LEVELS; level++)
+        end_overdue(t, &l->levels[level], now_ms);
+}
+
 /* `check_ms` is a lower bound of all deadlines: when it is reached, all are looked at and it is
  * drawn anew. That happens every few seconds, not at every step. */
 static void check_deadlines(struct mgc_transport *t)
 {
-    int64_t now_ms = mgc_now_ms();
+    int64_t          now_ms = mgc_now_ms();
+    struct mgc_hold *h;
     if (now_ms < t->check_ms)
         return;
     t->check_ms = MGC_NEVER;
     end_overdue(t, &t->under_way, now_ms);
-    end_overdue(t, &t->waiting, now_ms);
+    end_overdue_line(t, &t->waiting, now_ms);
+    TAILQ_FOREACH (h, &t->holds, link)
+        end_overdue_line(t, &h->line, now_ms);
     end_overdue(t, &t->parked, now_ms);
     look_at_parked(t, now_ms);
     end_delays(t, now_ms);
@@ -411,7 +606,7 @@ mgc_code mgc_transport_submit(struct mgc_transport *t, struct mgc_origin *o,
         return mgc_error_set(e, MGC_ENOMEM, NULL);
     }
     x->id = *id = ++t->last_id;
-    TAILQ_INSERT_TAIL(&t->waiting, x, link);
+    mgc_line_put(&t->waiting, x);
     t->check_ms = mgc_earlier(t->check_ms, look_again_ms(x, now_ms));
     mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
     return MGC_OK;
@@ -437,7 +632,7 @@ static mgc_code wait_for_token(struct mgc_transport *t, struct mgc_credential *c
     }
     (*out)->credential = mgc_credential_ref(c);
     (*out)->only_token = true;
-    TAILQ_INSERT_TAIL(&t->waiting, *out, link);
+    mgc_line_put(&t->waiting, *out);
     t->check_ms = mgc_earlier(t->check_ms, (*out)->deadline_ms);
     return MGC_OK;
 }
@@ -455,10 +650,16 @@ mgc_code mgc_transport_sign_in(struct mgc_transport *t, struct mgc_credential *c
     return MGC_OK;
 }
 
+/* When the gate may open for somebody. Without room on the wire that is of no use. */
+static int64_t open_ms(const struct mgc_transport *t)
+{
+    return mgc_wire_has_room(t->wire) ? t->hold_ms : MGC_NEVER;
+}
+
 /* The wait ends at the next moment that matters, rounded so that it has really come then. */
 static int shorten(const struct mgc_transport *t, int wait_ms)
 {
-    int64_t until = mgc_earlier(t->check_ms, t->wake_ms);
+    int64_t until = mgc_earlier(mgc_earlier(t->check_ms, t->wake_ms), open_ms(t));
     if (t->n_done > 0)
         return 0;
     if (until == MGC_NEVER)
@@ -508,11 +709,28 @@ static struct mgc_exchange *find(struct mgc_exchanges *list, uint64_t id)
     return NULL;
 }
 
+static struct mgc_exchange *find_in_line(struct mgc_line *l, uint64_t id)
+{
+    struct mgc_exchange *x = NULL;
+    for (int level = 0; level < MGC_LEVELS && x == NULL; level++)
+        x = find(&l->levels[level], id);
+    return x;
+}
+
+static struct mgc_exchange *find_waiting(struct mgc_transport *t, uint64_t id)
+{
+    struct mgc_exchange *x = find_in_line(&t->waiting, id);
+    for (struct mgc_hold *h = TAILQ_FIRST(&t->holds); x == NULL && h != NULL;
+         h                  = TAILQ_NEXT(h, link))
+        x = find_in_line(&h->line, id);
+    return x;
+}
+
 bool mgc_transport_cancel(struct mgc_transport *t, uint64_t id)
 {
     struct mgc_exchange *x = find(&t->under_way, id);
     if (x == NULL)
-        x = find(&t->waiting, id);
+        x = find_waiting(t, id);
     if (x == NULL)
         x = find(&t->parked, id);
     if (x == NULL)
@@ -533,10 +751,12 @@ int mgc_transport_fd(struct mgc_transport *t)
 
 int64_t mgc_transport_due_ms(struct mgc_transport *t)
 {
-    bool ready = t->n_done > 0 || (TAILQ_FIRST(&t->waiting) != NULL && mgc_wire_has_room(t->wire));
+    bool ready = t->n_done > 0 ||
+                 (mgc_line_next(&t->waiting) != NULL && mgc_wire_has_room(t->wire));
     if (ready)
         return 0;
-    return mgc_earlier(mgc_wire_due_ms(t->wire), mgc_earlier(t->check_ms, t->wake_ms));
+    return mgc_earlier(mgc_wire_due_ms(t->wire),
+                       mgc_earlier(mgc_earlier(t->check_ms, t->wake_ms), open_ms(t)));
 }
 
 void mgc_transport_wake(struct mgc_transport *t, int64_t at_ms)

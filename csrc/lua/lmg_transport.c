@@ -5,6 +5,7 @@
 #include "lua/lmg.h"
 
 #include <math.h>
+#include <string.h>
 #include <time.h>
 
 #define LMG_TRANSPORT "msgraph.core.Transport"
@@ -53,6 +54,7 @@ int lmg_transport(lua_State *L)
 struct args {
     struct mgc_request_spec spec;
     int                     idempotent, retry;
+    const char             *priority;
 };
 
 static const struct lmg_field fields[] = {
@@ -63,6 +65,7 @@ static const struct lmg_field fields[] = {
      offsetof(struct args, spec.body_len)},
     {"idempotent", LMG_BOOLEAN, false, offsetof(struct args, idempotent), 0},
     {"retry", LMG_BOOLEAN, false, offsetof(struct args, retry), 0},
+    {"priority", LMG_TEXT, false, offsetof(struct args, priority), LMG_NO_LENGTH},
     {"deadline", LMG_SECONDS, false, offsetof(struct args, spec.deadline_ms), 0},
     {"max_body", LMG_BYTES, false, offsetof(struct args, spec.max_body), 0},
 };
@@ -96,6 +99,17 @@ static void read_headers(lua_State *L, int arg, struct mgc_request_spec *spec)
     }
 }
 
+static mgc_level level_of(lua_State *L, const char *text)
+{
+    if (text == NULL || strcmp(text, "normal") == 0)
+        return MGC_NORMAL;
+    if (strcmp(text, "high") == 0)
+        return MGC_HIGH;
+    if (strcmp(text, "low") != 0)
+        luaL_argerror(L, 3, "priority must be \"low\", \"normal\" or \"high\"");
+    return MGC_LOW;
+}
+
 /* transport:submit(origin, request) -> id | nil, failure */
 static int transport_submit(lua_State *L)
 {
@@ -106,7 +120,8 @@ static int transport_submit(lua_State *L)
     read_headers(L, 3, &a.spec);
     if (a.idempotent >= 0)
         a.spec.repeat = a.idempotent ? MGC_IDEMPOTENT : MGC_NOT_IDEMPOTENT;
-    a.spec.once = a.retry == 0;
+    a.spec.once  = a.retry == 0;
+    a.spec.level = level_of(L, a.priority);
 
     uint64_t         id = 0;
     struct mgc_error e;

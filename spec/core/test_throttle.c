@@ -66,7 +66,7 @@ static void test_loads(void)
         CHECK_INT(cases[i].workload, load.workload);
         CHECK_INT(cases[i].write, load.write);
         CHECK_INT(cases[i].units, load.units);
-        CHECK(load.resource == (id != NULL ? mgc_resource_of(id, (int)strlen(id)) : 0));
+        CHECK(load.resource == (id != NULL ? mgc_resource_of(id, strlen(id)) : 0));
     }
 }
 
@@ -137,9 +137,9 @@ static void ask(struct history *h, int i)
 
 static void answer(struct history *h, int i)
 {
-    static const int   statuses[] = {200, 200, 204, 404, 429, 429, 503, 500, 0};
-    struct mgc_pass   *p          = &h->passes[i];
-    struct mgc_outcome o = {.status = statuses[draw(9)], .hint_ms = -1, .units = (int)draw(4) - 1};
+    static const int statuses[] = {200, 200, 204, 404, 429, 429, 503, 500, 0};
+    struct mgc_pass *p          = &h->passes[i];
+    struct mgc_reply o = {.status = statuses[draw(9)], .hint_ms = -1, .units = (int)draw(4) - 1};
     if (!p->admitted)
         return;
     if (draw(3) != 0)
@@ -168,7 +168,7 @@ static void check_alive(struct history *h)
             h->now_ms += 24 * 3600 * 1000;
             struct mgc_pass p = pass_to(place, write != 0);
             CHECK_INT(MGC_GATE_GO, mgc_gate_admit(h->gate, &p, h->now_ms));
-            mgc_gate_answer(h->gate, &p, &(struct mgc_outcome){.status = 200, .units = -1},
+            mgc_gate_answer(h->gate, &p, &(struct mgc_reply){.status = 200, .units = -1},
                             h->now_ms);
         }
 }
@@ -205,17 +205,17 @@ static int64_t admit(struct mgc_pass *p, int64_t now_ms)
 
 static void refuse(struct mgc_pass *p, int64_t hint_ms, const char *scope, int64_t now_ms)
 {
-    struct mgc_outcome o = {.status    = 429,
-                            .hint_ms   = hint_ms,
-                            .scope     = scope,
-                            .scope_len = scope ? strlen(scope) : 0,
-                            .units     = -1};
+    struct mgc_reply o = {.status    = 429,
+                          .hint_ms   = hint_ms,
+                          .scope     = scope,
+                          .scope_len = scope ? strlen(scope) : 0,
+                          .units     = -1};
     mgc_gate_answer(gate, p, &o, now_ms);
 }
 
 static void succeed(struct mgc_pass *p, int64_t now_ms)
 {
-    mgc_gate_answer(gate, p, &(struct mgc_outcome){.status = 200, .units = -1}, now_ms);
+    mgc_gate_answer(gate, p, &(struct mgc_reply){.status = 200, .units = -1}, now_ms);
 }
 
 static void test_a_refusal_closes_its_own_side_until_a_probe_gets_through(void)
@@ -241,7 +241,7 @@ static void test_a_probe_without_an_answer_makes_room_for_another(void)
     CHECK_INT(MGC_GATE_GO, admit(&p, 0));
     refuse(&p, 1000, NULL, 0);
     CHECK_INT(MGC_GATE_GO, admit(&p, 1000));
-    mgc_gate_answer(gate, &p, &(struct mgc_outcome){.status = 0, .units = -1}, 1500);
+    mgc_gate_answer(gate, &p, &(struct mgc_reply){.status = 0, .units = -1}, 1500);
     CHECK_INT(MGC_GATE_GO, admit(&second, 1500));
     CHECK(admit(&third, 1500) > 1500);
     mgc_gate_free(gate);
@@ -365,7 +365,7 @@ static void test_no_level_starves(void)
     for (unsigned waiting = 1; waiting < 1u << MGC_LEVELS; waiting++) {
         memset(served, 0, sizeof served);
         for (int i = 0; i < 160; i++) {
-            mgc_level level = mgc_level_next(waiting, &turn);
+            mgc_level level = mgc_level_next(waiting, turn++);
             CHECK((waiting & 1u << level) != 0);
             served[level]++;
         }
@@ -461,11 +461,11 @@ static void land(struct bulk *b, int i)
         serve(b, f);
         f->answered_ms = b->now_ms + 10 + draw(50);
     } else if (f->answered_ms != 0 && f->answered_ms <= b->now_ms) {
-        struct mgc_outcome o = {.status    = f->status,
-                                .hint_ms   = f->hint_ms,
-                                .scope     = f->scope,
-                                .scope_len = f->scope ? strlen(f->scope) : 0,
-                                .units     = -1};
+        struct mgc_reply o = {.status    = f->status,
+                              .hint_ms   = f->hint_ms,
+                              .scope     = f->scope,
+                              .scope_len = f->scope ? strlen(f->scope) : 0,
+                              .units     = -1};
         mgc_gate_answer(b->gates[f->process], &f->pass, &o, b->now_ms);
         b->flying[i]           = false;
         b->asks_ms[f->process] = b->now_ms;

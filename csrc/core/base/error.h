@@ -35,6 +35,7 @@
     X(ETIMEOUT_FIRST_BYTE,"timeout_first_byte", "timeout",   "no answer in time")                  \
     X(ETIMEOUT_STALL,     "timeout_stall",      "timeout",   "the answer stopped coming")          \
     X(ETIMEOUT,           "timeout",            "timeout",   "not finished in time")               \
+    X(ETHROTTLED,         "throttled",          "throttled", "the service wants to be left alone for longer than there is time") \
     X(ETOO_LARGE,         "body_too_large",     "protocol",  "the answer is larger than allowed")  \
     X(EANSWER,            "bad_answer",         "protocol",  "the answer is not HTTP as it should be") \
     X(EINTERNAL,          "internal",           "network",   "libcurl or the system refused a call")

@@ -259,6 +259,15 @@ mgc_freshness mgc_credential_freshness(const struct mgc_credential *c, int64_t n
     return c->token != NULL ? mgc_token_freshness(c->token, now_ms) : MGC_STALE;
 }
 
+uint64_t mgc_credential_quota(const struct mgc_credential *c)
+{
+    const struct mgc_token *t = c->token;
+    if (c->grant != MGC_GIVEN)
+        return mgc_resource_of(c->tenant_path, strlen(c->tenant_path)) * 31 +
+               mgc_resource_of(c->proof.client_id, strlen(c->proof.client_id));
+    return t != NULL ? mgc_resource_of(t->authorization.text, t->authorization.len) : 0;
+}
+
 struct mgc_token *mgc_credential_token(const struct mgc_credential *c, int64_t now_ms)
 {
     return mgc_credential_freshness(c, now_ms) != MGC_STALE ? c->token : NULL;

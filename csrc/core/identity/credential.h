@@ -82,6 +82,10 @@ mgc_code mgc_credential_give(struct mgc_credential *c, const char *token, size_t
 struct mgc_credential *mgc_credential_ref(struct mgc_credential *c);
 void                   mgc_credential_unref(struct mgc_credential *c); /* NULL is fine */
 
+/* Stands for the tenant and app whose quota its requests count against, as far as can be told: a token that was
+ * given stands for itself. 0: it can not be told. */
+uint64_t mgc_credential_quota(const struct mgc_credential *c);
+
 /* The token to send now, lent; NULL: there is none that is good. */
 struct mgc_token *mgc_credential_token(const struct mgc_credential *c, int64_t now_ms);
 

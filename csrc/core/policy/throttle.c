@@ -303,13 +303,13 @@ int64_t mgc_gate_admit(struct mgc_gate *g, struct mgc_pass *p, int64_t now_ms)
 
 /* ---- answers ------------------------------------------------------------------------------------------- */
 
-static bool is_refusal(const struct mgc_outcome *o)
+static bool is_refusal(const struct mgc_reply *o)
 {
     return o->status == 429 || ((o->status == 503 || o->status == 509) && o->hint_ms >= 0);
 }
 
 /* The n-th part of "level/side/app/id", from 0. */
-static bool part(const struct mgc_outcome *o, int n, const char **at, int *len)
+static bool part(const struct mgc_reply *o, int n, const char **at, size_t *len)
 {
     const char *s = o->scope, *end = o->scope != NULL ? s + o->scope_len : NULL;
     for (; s != NULL && n > 0; n--)
@@ -319,28 +319,28 @@ static bool part(const struct mgc_outcome *o, int n, const char **at, int *len)
         return false;
     const char *slash = memchr(s, '/', (size_t)(end - s));
     *at               = s;
-    *len              = (int)((slash != NULL ? slash : end) - s);
+    *len              = (size_t)((slash != NULL ? slash : end) - s);
     return true;
 }
 
-static enum side named_side(const struct mgc_outcome *o, const struct mgc_load *load)
+static enum side named_side(const struct mgc_reply *o, const struct mgc_load *load)
 {
     static const char *const names[SIDES] = {"Read", "Write", "ReadWrite"};
     const char              *at;
-    int                      len;
+    size_t                   len;
     if (part(o, 1, &at, &len))
         for (int s = 0; s < SIDES; s++)
-            if (len == (int)strlen(names[s]) && strncasecmp(at, names[s], (size_t)len) == 0)
+            if (len == strlen(names[s]) && strncasecmp(at, names[s], len) == 0)
                 return (enum side)s;
     return side_of(load);
 }
 
 /* Which of the two lanes is meant: the one that is named; else the one that has published limits of its own,
  * the resource's if both have. */
-static int named_lane(const struct mgc_pass *p, const struct mgc_outcome *o)
+static int named_lane(const struct mgc_pass *p, const struct mgc_reply *o)
 {
     const char *at;
-    int         len;
+    size_t      len;
     if (p->lanes[1] == NULL)
         return 0;
     const bool named = part(o, 3, &at, &len) && len > 0;
@@ -349,7 +349,7 @@ static int named_lane(const struct mgc_pass *p, const struct mgc_outcome *o)
 }
 
 /* A refusal while all is closed is one more answer to what was sent before: it counts once. */
-static void refuse(struct mgc_lane *l, enum side side, bool probe, const struct mgc_outcome *o,
+static void refuse(struct mgc_lane *l, enum side side, bool probe, const struct mgc_reply *o,
                    int64_t now_ms)
 {
     struct scope *s     = &l->scopes[side];
@@ -384,8 +384,8 @@ static void widen(struct mgc_lane *l)
     }
 }
 
-static void leave(struct mgc_lane *l, int lane, const struct mgc_pass *p,
-                  const struct mgc_outcome *o, int64_t now_ms)
+static void leave(struct mgc_lane *l, int lane, const struct mgc_pass *p, const struct mgc_reply *o,
+                  int64_t now_ms)
 {
     const bool answered = o->status != 0 && !is_refusal(o);
     l->under_way--;
@@ -401,7 +401,7 @@ static void leave(struct mgc_lane *l, int lane, const struct mgc_pass *p,
         widen(l);
 }
 
-void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_outcome *o,
+void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_reply *o,
                      int64_t now_ms)
 {
     (void)g;
@@ -420,12 +420,12 @@ void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_ou
 
 /* ---- levels ------------------------------------------------------------------------------------------- */
 
-mgc_level mgc_level_next(unsigned waiting, unsigned *turn)
+mgc_level mgc_level_next(unsigned waiting, unsigned turn)
 {
+    static const mgc_level order[MGC_LEVELS] = {MGC_HIGH, MGC_NORMAL, MGC_LOW};
     enum { EVERY = 8 };
-    ++*turn;
-    int level = *turn % EVERY != 0 ? MGC_HIGH : (int)(*turn / EVERY % MGC_HIGH);
-    while ((waiting & 1u << level) == 0)
-        level = level > 0 ? level - 1 : MGC_HIGH;
-    return (mgc_level)level;
+    unsigned at = turn % EVERY == EVERY - 1 ? 1 + turn / EVERY % (MGC_LEVELS - 1) : 0;
+    while ((waiting & 1u << order[at]) == 0)
+        at = (at + 1) % MGC_LEVELS;
+    return order[at];
 }

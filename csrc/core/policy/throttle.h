@@ -33,7 +33,7 @@ enum {
     MGC_GATE_RESOURCE = 256        /* lanes for mailboxes, teams and sites */
 };
 
-typedef enum mgc_level { MGC_LOW, MGC_NORMAL, MGC_HIGH, MGC_LEVELS } mgc_level;
+typedef enum mgc_level { MGC_NORMAL, MGC_HIGH, MGC_LOW, MGC_LEVELS } mgc_level;
 
 struct mgc_gate;
 struct mgc_lane;
@@ -54,7 +54,7 @@ struct mgc_pass {
 int64_t mgc_gate_admit(struct mgc_gate *g, struct mgc_pass *p, int64_t now_ms);
 
 /* What became of it. */
-struct mgc_outcome {
+struct mgc_reply {
     int         status;  /* 0: no answer came */
     int64_t     hint_ms; /* the wait asked for; -1: none */
     const char *scope;   /* x-ms-throttle-scope, or NULL */
@@ -63,11 +63,11 @@ struct mgc_outcome {
 };
 
 /* Ends a pass; one that was not admitted, or has ended, is left alone. */
-void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_outcome *o,
+void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_reply *o,
                      int64_t now_ms);
 
-/* Which of the levels in `waiting` (bits, 1 << level) goes next: the highest, but now and then another, so
- * that none starves. `turn` is the caller's, zero at first. */
-mgc_level mgc_level_next(unsigned waiting, unsigned *turn);
+/* Which of the levels in `waiting` (bits, 1 << level; not 0) has the turn with this number: the highest, but
+ * now and then another, so that none starves. */
+mgc_level mgc_level_next(unsigned waiting, unsigned turn);
 
 #endif

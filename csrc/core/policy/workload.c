@@ -234,10 +234,10 @@ static const struct route *find_route(const struct path *p)
     return NULL;
 }
 
-uint64_t mgc_resource_of(const char *id, int n)
+uint64_t mgc_resource_of(const char *id, size_t n)
 {
     uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
-    for (int i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)id[i];
         hash            = (hash ^ (c >= 'A' && c <= 'Z' ? c + 32u : c)) * 0x100000001b3;
     }
@@ -250,7 +250,7 @@ struct mgc_load mgc_load_of(const char *method, const char *url)
     const struct route *r    = find_route(&p);
     struct mgc_load     load = {.workload = r != NULL ? r->workload : MGC_OTHER};
     if (r != NULL && r->keyed && p.depth > 1)
-        load.resource = mgc_resource_of(p.segment[1].at, (int)p.segment[1].n);
+        load.resource = mgc_resource_of(p.segment[1].at, p.segment[1].n);
     set_cost(&load, method, &p);
     return load;
 }

@@ -8,6 +8,7 @@
 #define MGC_WORKLOAD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef enum mgc_workload {
@@ -52,6 +53,6 @@ struct mgc_load {
 struct mgc_load mgc_load_of(const char *method, const char *url);
 
 /* What stands for this resource in mgc_load; never 0. Letter case makes no difference. */
-uint64_t mgc_resource_of(const char *id, int n);
+uint64_t mgc_resource_of(const char *id, size_t n);
 
 #endif

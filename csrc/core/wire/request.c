@@ -110,11 +110,14 @@ struct standing {
 static size_t standing_headers(const struct mgc_request_spec *spec, const char *id,
                                struct standing out[4])
 {
-    size_t n = 0;
+    static const char priority[] = "x-ms-throttle-priority"; /* FACTS 4 */
+    size_t            n          = 0;
     if (find(spec, "Accept") == NULL)
         out[n++] = (struct standing){"Accept", "application/json"};
     if (find(spec, id_header) == NULL)
         out[n++] = (struct standing){id_header, id};
+    if (spec->level != MGC_NORMAL && find(spec, priority) == NULL)
+        out[n++] = (struct standing){priority, spec->level == MGC_HIGH ? "High" : "Low"};
     if (spec->body != NULL)
         return n;
     /* Without a body, libcurl is told "GET" with another method: one write instead of two on
@@ -189,6 +192,7 @@ static void fill(struct mgc_request *r, const struct mgc_request_spec *spec,
     r->idempotent  = spec->repeat == MGC_BY_METHOD ? method_is_idempotent(spec->method)
                                                    : spec->repeat == MGC_IDEMPOTENT;
     r->once        = spec->once;
+    r->level       = spec->level;
     r->deadline_ms = spec->deadline_ms > 0 ? spec->deadline_ms : MGC_DEADLINE_MS;
     r->max_body    = spec->max_body > 0 ? spec->max_body : origin->max_body;
 }

@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/uuid.h"
 #include "core/origin.h"
+#include "core/policy/throttle.h"
 
 #include <curl/curl.h>
 #include <stdbool.h>
@@ -30,10 +31,11 @@ struct mgc_request_spec {
     const char              *body; /* NULL: none */
     size_t                   body_len;
     enum { MGC_BY_METHOD, MGC_IDEMPOTENT, MGC_NOT_IDEMPOTENT } repeat;
-    bool    authorised;  /* Authorization is among the headers: for the core's own requests */
-    bool    once;        /* no retries */
-    int64_t deadline_ms; /* for the whole operation, from now; 0: MGC_DEADLINE_MS */
-    size_t  max_body;    /* bytes of the answer; 0: the origin's */
+    bool      authorised; /* Authorization is among the headers: for the core's own requests */
+    bool      once;       /* no retries */
+    mgc_level level; /* who goes first, here and at the service; not MGC_NORMAL: as a header, too */
+    int64_t   deadline_ms; /* for the whole operation, from now; 0: MGC_DEADLINE_MS */
+    size_t    max_body;    /* bytes of the answer; 0: the origin's */
 };
 
 enum { MGC_METHOD_MAX = 15, MGC_DEADLINE_MS = 120 * 1000 };
@@ -43,6 +45,7 @@ struct mgc_request {
     char        client_request_id[MGC_UUID_LEN + 1]; /* "" when the caller's is longer */
     bool        idempotent; /* sending it twice does what sending it once does */
     bool        once;       /* no retries */
+    mgc_level   level;
     int64_t     deadline_ms;
     size_t      max_body;
     const char *url;
