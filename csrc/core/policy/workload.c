@@ -27,75 +27,89 @@ static const struct mgc_limits published[MGC_WORKLOADS] = {
     [MGC_BATCH]          = {{{0}}, {{0}}},
 };
 
-/* Which service a path belongs to: its first segment and, at a depth, another. The first row that fits
- * counts; `me` stands for users/me. With `keyed` the second segment names the mailbox, team or site. */
-static const struct route {
-    const char  *root, *nav;
-    int          at; /* where nav stands, from 0 */
+/* Which service a path belongs to: its first segment, and for some another one. With `keyed` the second
+ * segment names the mailbox, team or site. */
+struct nav {
+    const char  *name; /* NULL: the end */
     mgc_workload workload;
     bool         keyed;
-} routes[] = {
-    {"users",  "authentication",                   2, MGC_REPORTS, false},
-    {"users",  "managedDevices",                   2, MGC_INTUNE,  false},
-    {"users",  "removeAllDevicesFromManagement",   2, MGC_INTUNE,  false},
-    {"users",  "managedAppRegistrations",          2, MGC_INTUNE,  false},
-    {"users",  "wipeManagedAppRegistrationsByDeviceTag", 2, MGC_INTUNE, false},
-    {"users",  "messages",                         2, MGC_OUTLOOK, true},
-    {"users",  "mailFolders",                      2, MGC_OUTLOOK, true},
-    {"users",  "mailboxSettings",                  2, MGC_OUTLOOK, true},
-    {"users",  "sendMail",                         2, MGC_OUTLOOK, true},
-    {"users",  "calendar",                         2, MGC_OUTLOOK, true},
-    {"users",  "calendars",                        2, MGC_OUTLOOK, true},
-    {"users",  "calendarView",                     2, MGC_OUTLOOK, true},
-    {"users",  "events",                           2, MGC_OUTLOOK, true},
-    {"users",  "contacts",                         2, MGC_OUTLOOK, true},
-    {"users",  "contactFolders",                   2, MGC_OUTLOOK, true},
-    {"users",  "inferenceClassification",          2, MGC_OUTLOOK, true},
-    {"users",  "outlook",                          2, MGC_OUTLOOK, true},
-    {"users",  "joinedTeams",                      2, MGC_TEAMS,   false},
-    {"users",  "teamwork",                         2, MGC_TEAMS,   false},
-    {"users",  "chats",                            2, MGC_TEAMS,   false},
-    {"users",  "drive",                            2, MGC_FILES,   true},
-    {"users",  "drives",                           2, MGC_FILES,   true},
-    {"users",  NULL,                               0, MGC_IDENTITY, false},
-    {"groups", "calendar",                         2, MGC_OUTLOOK, true},
-    {"groups", "calendarView",                     2, MGC_OUTLOOK, true},
-    {"groups", "conversations",                    2, MGC_OUTLOOK, true},
-    {"groups", "events",                           2, MGC_OUTLOOK, true},
-    {"groups", "threads",                          2, MGC_OUTLOOK, true},
-    {"groups", "team",                             2, MGC_TEAMS,   true},
-    {"groups", "drive",                            2, MGC_FILES,   true},
-    {"groups", "drives",                           2, MGC_FILES,   true},
-    {"groups", "sites",                            2, MGC_FILES,   true},
-    {"groups", NULL,                               0, MGC_IDENTITY, false},
-    {"deviceManagement", "managedDevices",         1, MGC_INTUNE_DEVICES, false},
-    {"deviceManagement", NULL,                     0, MGC_INTUNE,  false},
-    {"deviceAppManagement", NULL,                  0, MGC_INTUNE,  false},
-    {"$batch", NULL,                               0, MGC_BATCH,   false},
-    {"teams", NULL,                                0, MGC_TEAMS,   true},
-    {"chats", NULL,                                0, MGC_TEAMS,   false},
-    {"teamwork", NULL,                             0, MGC_TEAMS,   false},
-    {"drives", NULL,                               0, MGC_FILES,   true},
-    {"sites", NULL,                                0, MGC_FILES,   true},
-    {"shares", NULL,                               0, MGC_FILES,   true},
-    {"reports", NULL,                              0, MGC_REPORTS, false},
-    {"auditLogs", NULL,                            0, MGC_REPORTS, false},
-    {"identityProtection", NULL,                   0, MGC_PROTECTION, false},
-    {"identity", "conditionalAccess",              1, MGC_PROTECTION, false},
-    {"identity", NULL,                             0, MGC_IDENTITY, false},
-    {"administrativeUnits", NULL,                  0, MGC_IDENTITY, false},
-    {"applications", NULL,                         0, MGC_IDENTITY, false},
-    {"contacts", NULL,                             0, MGC_IDENTITY, false},
-    {"devices", NULL,                              0, MGC_IDENTITY, false},
-    {"directory", NULL,                            0, MGC_IDENTITY, false},
-    {"directoryObjects", NULL,                     0, MGC_IDENTITY, false},
-    {"directoryRoles", NULL,                       0, MGC_IDENTITY, false},
-    {"domains", NULL,                              0, MGC_IDENTITY, false},
-    {"oauth2PermissionGrants", NULL,               0, MGC_IDENTITY, false},
-    {"organization", NULL,                         0, MGC_IDENTITY, false},
-    {"roleManagement", NULL,                       0, MGC_IDENTITY, false},
-    {"servicePrincipals", NULL,                    0, MGC_IDENTITY, false},
-    {"subscribedSkus", NULL,                       0, MGC_IDENTITY, false},
+};
+
+static const struct nav of_user[] = {
+    {"authentication",                         MGC_REPORTS, false},
+    {"managedDevices",                         MGC_INTUNE, false},
+    {"removeAllDevicesFromManagement",         MGC_INTUNE, false},
+    {"managedAppRegistrations",                MGC_INTUNE, false},
+    {"wipeManagedAppRegistrationsByDeviceTag", MGC_INTUNE, false},
+    {"messages",                               MGC_OUTLOOK, true},
+    {"mailFolders",                            MGC_OUTLOOK, true},
+    {"mailboxSettings",                        MGC_OUTLOOK, true},
+    {"sendMail",                               MGC_OUTLOOK, true},
+    {"calendar",                               MGC_OUTLOOK, true},
+    {"calendars",                              MGC_OUTLOOK, true},
+    {"calendarView",                           MGC_OUTLOOK, true},
+    {"events",                                 MGC_OUTLOOK, true},
+    {"contacts",                               MGC_OUTLOOK, true},
+    {"contactFolders",                         MGC_OUTLOOK, true},
+    {"inferenceClassification",                MGC_OUTLOOK, true},
+    {"outlook",                                MGC_OUTLOOK, true},
+    {"joinedTeams",                            MGC_TEAMS, false},
+    {"teamwork",                               MGC_TEAMS, false},
+    {"chats",                                  MGC_TEAMS, false},
+    {"drive",                                  MGC_FILES, true},
+    {"drives",                                 MGC_FILES, true},
+    {NULL, 0, false},
+};
+
+static const struct nav of_group[] = {
+    {"calendar",                               MGC_OUTLOOK, true},
+    {"calendarView",                           MGC_OUTLOOK, true},
+    {"conversations",                          MGC_OUTLOOK, true},
+    {"events",                                 MGC_OUTLOOK, true},
+    {"threads",                                MGC_OUTLOOK, true},
+    {"team",                                   MGC_TEAMS, true},
+    {"drive",                                  MGC_FILES, true},
+    {"drives",                                 MGC_FILES, true},
+    {"sites",                                  MGC_FILES, true},
+    {NULL, 0, false},
+};
+
+static const struct nav of_devices[] = {{"managedDevices", MGC_INTUNE_DEVICES, false}, {NULL, 0, false}};
+static const struct nav of_access[]  = {{"conditionalAccess", MGC_PROTECTION, false}, {NULL, 0, false}};
+
+static const struct root {
+    struct nav        self;
+    const struct nav *navs; /* what is elsewhere */
+    int               at;   /* the segment they stand in, from 0 */
+} roots[] = {
+    {{"users", MGC_IDENTITY, false}, of_user, 2}, /* and me, which is users/me */
+    {{"groups", MGC_IDENTITY, false}, of_group, 2},
+    {{"deviceManagement", MGC_INTUNE, false}, of_devices, 1},
+    {{"identity", MGC_IDENTITY, false}, of_access, 1},
+    {{"deviceAppManagement", MGC_INTUNE, false}, NULL, 0},
+    {{"$batch", MGC_BATCH, false}, NULL, 0},
+    {{"teams", MGC_TEAMS, true}, NULL, 0},
+    {{"chats", MGC_TEAMS, false}, NULL, 0},
+    {{"teamwork", MGC_TEAMS, false}, NULL, 0},
+    {{"drives", MGC_FILES, true}, NULL, 0},
+    {{"sites", MGC_FILES, true}, NULL, 0},
+    {{"shares", MGC_FILES, true}, NULL, 0},
+    {{"reports", MGC_REPORTS, false}, NULL, 0},
+    {{"auditLogs", MGC_REPORTS, false}, NULL, 0},
+    {{"identityProtection", MGC_PROTECTION, false}, NULL, 0},
+    {{"administrativeUnits", MGC_IDENTITY, false}, NULL, 0},
+    {{"applications", MGC_IDENTITY, false}, NULL, 0},
+    {{"contacts", MGC_IDENTITY, false}, NULL, 0},
+    {{"devices", MGC_IDENTITY, false}, NULL, 0},
+    {{"directory", MGC_IDENTITY, false}, NULL, 0},
+    {{"directoryObjects", MGC_IDENTITY, false}, NULL, 0},
+    {{"directoryRoles", MGC_IDENTITY, false}, NULL, 0},
+    {{"domains", MGC_IDENTITY, false}, NULL, 0},
+    {{"oauth2PermissionGrants", MGC_IDENTITY, false}, NULL, 0},
+    {{"organization", MGC_IDENTITY, false}, NULL, 0},
+    {{"roleManagement", MGC_IDENTITY, false}, NULL, 0},
+    {{"servicePrincipals", MGC_IDENTITY, false}, NULL, 0},
+    {{"subscribedSkus", MGC_IDENTITY, false}, NULL, 0},
 };
 
 /* Resource units of the identity service, FACTS 4; unlisted: 1. A POST in here only reads. */
@@ -144,9 +158,11 @@ struct path {
     const char *query; /* after the '?'; "" */
 };
 
+/* The first letter tells most of them apart. */
 static bool is(struct text t, const char *name)
 {
-    return t.at != NULL && t.n == strlen(name) && strncasecmp(t.at, name, t.n) == 0;
+    return t.n > 0 && (*t.at | 0x20) == (*name | 0x20) && t.n == strlen(name) &&
+           strncasecmp(t.at, name, t.n) == 0;
 }
 
 static bool has(const struct path *p, int at, const char *name)
@@ -193,8 +209,8 @@ static const char *option(const char *query, const char *name)
 static const struct cost *listed(const char *method, const struct path *p)
 {
     for (const struct cost *c = costs; c < costs + COUNT(costs); c++)
-        if (strcmp(c->method, method) == 0 && (c->root == NULL || has(p, 0, c->root)) &&
-            (c->nav == NULL || has(p, c->at, c->nav)))
+        if ((c->nav == NULL || has(p, c->at, c->nav)) && (c->root == NULL || has(p, 0, c->root)) &&
+            strcmp(c->method, method) == 0)
             return c;
     return NULL;
 }
@@ -211,27 +227,34 @@ static int adjusted(int units, int selected, const char *query)
 
 static void set_cost(struct mgc_load *load, const char *method, const struct path *p)
 {
-    const bool         reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    const struct cost *c     = listed(method, p);
-    load->write              = !reads && c == NULL;
-    load->units              = 1;
-    if (load->write || load->workload != MGC_IDENTITY)
+    const bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    load->write      = !reads;
+    load->units      = 1;
+    if (load->workload != MGC_IDENTITY)
         return;
-    const bool users = reads && p->depth == 1 && has(p, 0, "users");
-    load->units      = adjusted(c != NULL ? c->units
-                                : users   ? USERS_LIST
-                                          : 1,
-                           c != NULL ? c->selected : 1, p->query);
+    const struct cost *c     = listed(method, p);
+    const bool         users = reads && p->depth == 1 && has(p, 0, "users");
+    load->write              = !reads && c == NULL;
+    if (!load->write)
+        load->units = adjusted(c != NULL ? c->units
+                               : users   ? USERS_LIST
+                                         : 1,
+                               c != NULL ? c->selected : 1, p->query);
 }
 
 /* ---- which service ----------------------------------------------------------------------------- */
 
-static const struct route *find_route(const struct path *p)
+static struct nav find_nav(const struct path *p)
 {
-    for (const struct route *r = routes; r < routes + COUNT(routes); r++)
-        if (has(p, 0, r->root) && (r->nav == NULL || has(p, r->at, r->nav)))
-            return r;
-    return NULL;
+    for (const struct root *r = roots; r < roots + COUNT(roots); r++) {
+        if (!has(p, 0, r->self.name))
+            continue;
+        for (const struct nav *n = r->navs; n != NULL && n->name != NULL; n++)
+            if (has(p, r->at, n->name))
+                return *n;
+        return r->self;
+    }
+    return (struct nav){.workload = MGC_OTHER};
 }
 
 uint64_t mgc_resource_of(const char *id, size_t n)
@@ -246,10 +269,10 @@ uint64_t mgc_resource_of(const char *id, size_t n)
 
 struct mgc_load mgc_load_of(const char *method, const char *url)
 {
-    struct path         p    = read_path(url);
-    const struct route *r    = find_route(&p);
-    struct mgc_load     load = {.workload = r != NULL ? r->workload : MGC_OTHER};
-    if (r != NULL && r->keyed && p.depth > 1)
+    const struct path p    = read_path(url);
+    const struct nav  n    = find_nav(&p);
+    struct mgc_load   load = {.workload = n.workload};
+    if (n.keyed && p.depth > 1)
         load.resource = mgc_resource_of(p.segment[1].at, p.segment[1].n);
     set_cost(&load, method, &p);
     return load;
