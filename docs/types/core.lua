@@ -282,6 +282,7 @@ function Origin:close() end
 ---                                  Transfer-Encoding, Connection, Expect are refused. A client-request-id given here is used.
 ---@field body? string               sent as it is; nil: no body, Content-Length: 0 where the method wants one
 ---@field idempotent? boolean        default: true for GET HEAD PUT DELETE PATCH OPTIONS
+---@field priority? "low"|"normal"|"high"  who goes first; "low" and "high" are also told to the service; default "normal"
 ---@field retry? boolean             false: what fails is not sent again, not even what was throttled; default true
 ---@field deadline? number           seconds for the whole operation, default 120
 ---@field max_body? integer          bytes, default the origin's
@@ -310,7 +311,7 @@ function Origin:close() end
 ---@class msgraph.core.Failure
 ---@field code string                one of docs/errors.md's transport codes: "dns", "connect", "tls_untrusted",
 ---                                  "tls_name", "tls_expired", "tls", "reset", "truncated", "timeout_connect", "timeout_first_byte",
----                                  "timeout_stall", "timeout", "body_too_large", "bad_answer", "proxy", "cancelled", "token_refused",
+---                                  "timeout_stall", "timeout", "throttled", "body_too_large", "bad_answer", "proxy", "cancelled", "token_refused",
 ---                                  "store", "store_busy", "bad_request", "bad_option", "foreign_url", "program", "no_memory", "internal"
 ---@field word? string               the peer's own word: OAuth's `error` of a refused token
 ---@field subword? string            its closer word: Entra's `suberror`

@@ -13,10 +13,14 @@ local M = {}
 ---@class msgraph.RequestOpts: msgraph.QueryOpts
 ---@field headers? table<string, string>
 ---@field deadline? number     seconds for the whole operation, default 120
+---@field priority? "low"|"normal"|"high" who goes first here, and is throttled last there; default "normal"
 ---@field retry? boolean       false: what fails or is throttled is not sent again; default true, see docs/retry.md
 ---@field idempotent? boolean  may it be sent twice; default: by the method, and for POST by msgraph.repeatable
 ---@field max_body? integer    bytes of the answer accepted, default the client's
-M.CALL = { headers = "table", deadline = "number", retry = "boolean", idempotent = "boolean", max_body = "number" }
+M.CALL = {
+  headers = "table", deadline = "number", priority = "string", retry = "boolean", idempotent = "boolean",
+  max_body = "number",
+}
 for name, expected in pairs(query.OPTIONS) do M.CALL[name] = expected end
 
 ---@class msgraph.FullRequest: msgraph.RequestOpts
@@ -53,6 +57,13 @@ local function may_repeat(method, path, body, opts)
   return repeatable.is(method, path, body)
 end
 
+local PRIORITIES = { low = true, normal = true, high = true }
+
+local function check_priority(priority)
+  if priority == nil or PRIORITIES[priority] then return priority end
+  error(("priority must be 'low', 'normal' or 'high', got '%s'"):format(priority), 0)
+end
+
 local NONE = {}
 
 --- A request as the core takes it. Raises for what cannot be meant.
@@ -71,6 +82,7 @@ function M.build(method, path, body, opts)
   bytes, headers, is_json = body_of(body, headers)
   return {
     method = method, target = target, body = bytes, headers = headers, max_body = opts.max_body, is_json = is_json,
+    priority = check_priority(opts.priority),
     deadline = opts.deadline, retry = opts.retry, idempotent = may_repeat(method, path, body, opts),
   }
 end
