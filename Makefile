@@ -113,7 +113,7 @@ SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out spec/core/test_%.c spec/core
 
 RUN_SPECS = $(RUN_ENV) LUA='$(LUA)' BUSTED='$(BUSTED)' OUT=$(BUILD)/log/$(NAME) spec/run
 
-BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/*.c)))
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(filter-out bench/fast_clock.c,$(wildcard bench/*.c)))) $(BUILD)/bench/fast_clock.so
 
 programs: $(TESTS) $(TORTURE) $(HOSTS) $(BENCHES)
 .PHONY: programs
@@ -124,6 +124,9 @@ $(BUILD)/spec/core/%: $(BUILD)/spec/core/%.o $(SUPPORT) $(CORE_A)
 
 $(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o $(if $(filter asan,$(FLAVOUR)),$(BUILD)/spec/support/asan.o)
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS)
+
+$(BUILD)/bench/%.so: $(BUILD)/bench/%.o
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) -shared $^ -o $@
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS) $(LUA_LIBS)

@@ -32,7 +32,7 @@ enum { SLICES = 64, KEPT = SLICES + 2, SPREAD = 16 };
  * refusal takes more than CUT, for it may be somebody else's doing (beta of CUBIC, RFC 9438), or leaves less
  * than FLOOR units a second (design/client.md 2) or a quarter of what is published. The n-th window without
  * one gives back n^2 times GROWTH: slow where it was refused, quick from far below, as CUBIC is. */
-static const double TAKE = 0.97, CUT = 0.7, FLOOR = 0.5, GROWTH = 0.00005;
+static const double TAKE = 0.97, CUT = 0.7, FLOOR = 0.5, GROWTH = 0.0001;
 
 struct window {
     struct mgc_quota quota;    /* 0 units: no such limit */
