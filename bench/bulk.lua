@@ -20,11 +20,12 @@ local scenario = SCENARIOS[scenario_name]
 
 local function quote(text) return "'" .. tostring(text):gsub("'", [['\'']]) .. "'" end
 
-local function start_client(how, tenant, users, tokens)
+local function start_client(how, tenant, users, tokens, shared_gate)
   local input = os.tmpname()
   local file <close> = assert(io.open(input, "w"))
   file:write(table.concat(users, "\n"), "\n\n", table.concat(tokens, "\n"), "\n")
-  local words = { lua, here .. "/bulk_client.lua", how, scenario_name, tenant.endpoint, tenant.ca_file }
+  local words = { lua, here .. "/bulk_client.lua", how, scenario_name, tenant.endpoint, tenant.ca_file,
+    shared_gate }
   for i, word in ipairs(words) do words[i] = quote(word) end
   return { pipe = assert(io.popen(table.concat(words, " ") .. " < " .. quote(input))), input = input }
 end
@@ -38,15 +39,15 @@ local function finish_client(client)
   return tonumber(failed), tonumber(seconds)
 end
 
--- The same work by so many processes, each of which knows nothing of the others.
-local function run(how, processes, clients)
+-- The same work by so many processes.
+local function run(how, processes, clients, shared_gate)
   local tenant <close> = assert(sim.start { users = TENANT, limits = "documented" })
   local users, tokens, started = tenant:users(), {}, {}
   for i = 1, clients do tokens[i] = tenant:token { expires_in = 1e9 } end
   for p = 1, processes do
     local share = {}
     for i = p, USERS, processes do share[#share + 1] = users[i].id end
-    started[p] = start_client(how, tenant, share, tokens)
+    started[p] = start_client(how, tenant, share, tokens, shared_gate)
   end
   local result = { failed = 0, seconds = 0 }
   for _, client in ipairs(started) do
@@ -73,5 +74,8 @@ print(("\n%d users x %s; %s: %d in %d s at most; time passes %s times as fast"):
 print(("                              seconds  used, >= %.0f %%  refused, < %.0f %%  failed"):format(BAR.used * 100,
   BAR.refused * 100))
 report("this client", run("ours", 1, 1), true)
-report("two processes of it", run("ours", 2, 1), true)
+local file = os.tmpname()
+report("two processes, one gate", run("ours", 2, 1, file), true)
+os.execute("rm -f " .. quote(file) .. "*")
+report("two that share none", run("ours", 2, 1))
 report("64 at a time, SDK's retries", run("naive", 1, 64))

@@ -1,6 +1,6 @@
 -- bench/bulk_client.lua - one process of bench/bulk.lua: four calls for each of its users, and what came of them.
 --
---     lua5.4 bench/bulk_client.lua "ours"|"naive" SCENARIO ENDPOINT CA_FILE < users, and a token for each client
+--     lua5.4 bench/bulk_client.lua "ours"|"naive" SCENARIO ENDPOINT CA_FILE [SHARED_GATE] < users, tokens
 --
 -- "ours" is one client. "naive" is what a thread pool over a Graph SDK does: as many clients as calls under way,
 -- none of which knows of the others' refusals; each waits as told and tries again, three times as the SDKs do.
@@ -10,7 +10,7 @@ local graph = require "msgraph"
 local AT_ONCE <const>, RETRIES <const> = 64, 3 -- KIOTA: MaxRetry 3
 local LONG_ENOUGH <const> = 24 * 3600
 
-local how, scenario, endpoint, ca_file = table.unpack(arg)
+local how, scenario, endpoint, ca_file, shared_gate = table.unpack(arg)
 
 local function read_list()
   local list = {}
@@ -30,7 +30,8 @@ local SCENARIOS = {
     local path = "/users/" .. user
     return {
       { "GET", path .. "?$select=id" }, { "GET", path .. "/managedDevices?$select=id" },
-      { "POST", path .. "/removeAllDevicesFromManagement" }, { "GET", path .. "/managedDevices?$select=managementState" },
+      { "POST", path .. "/removeAllDevicesFromManagement" },
+      { "GET", path .. "/managedDevices?$select=managementState" },
     }
   end,
   --- Reads the directory, a unit each.
@@ -45,7 +46,7 @@ local SCENARIOS = {
 local function connect(token)
   return assert(graph.connect {
     endpoint = endpoint, ca_file = ca_file, auth = graph.auth.token(token), connect_timeout = 3600,
-    first_byte_timeout = 3600, stall_timeout = 3600,
+    first_byte_timeout = 3600, stall_timeout = 3600, shared_gate = shared_gate,
   })
 end
 

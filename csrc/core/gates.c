@@ -2,17 +2,22 @@
 #include "core/gates.h"
 
 #include "core/base/mem.h"
+#include "core/gate_file.h"
 #include "core/wire/global.h"
 
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
 
 struct mgc_shared_gate {
-    struct mgc_gate *gate;
-    unsigned         references;
-    unsigned         forks; /* of the process it is for */
-    uint64_t         quota;
+    struct mgc_gate     *gate;
+    struct mgc_gate_file file;
+    bool                 has_file;
+    unsigned             references;
+    unsigned             forks; /* of the process it is for */
+    uint64_t             quota;
     LIST_ENTRY(mgc_shared_gate) link;
     char endpoint[];
 };
@@ -47,35 +52,63 @@ static struct mgc_shared_gate *find(const char *endpoint, uint64_t quota)
     return NULL;
 }
 
-static struct mgc_shared_gate *make(const char *endpoint, uint64_t quota)
+static mgc_code open_file(struct mgc_shared_gate *g, const char *begin, struct mgc_error *e)
 {
-    const size_t            n = strlen(endpoint) + 1;
-    struct mgc_shared_gate *g = mgc_calloc(sizeof *g + n);
-    if (g == NULL || mgc_gate_new(&g->gate) != MGC_OK) {
-        mgc_free(g);
-        return NULL;
-    }
+    char           path[4096];
+    const uint64_t key = g->quota * 31 + mgc_resource_of(g->endpoint, strlen(g->endpoint));
+    if (snprintf(path, sizeof path, "%s-%016" PRIx64, begin, key) >= (int)sizeof path)
+        return mgc_error_set(e, MGC_EOPTION, "shared_gate: the path is too long");
+    mgc_code rc = mgc_gate_file_open(&g->file, path, e);
+    g->has_file = rc == MGC_OK;
+    return rc;
+}
+
+static void destroy(struct mgc_shared_gate *g)
+{
+    mgc_gate_free(g->gate);
+    if (g->has_file)
+        mgc_gate_file_close(&g->file);
+    mgc_free(g);
+}
+
+static mgc_code make(struct mgc_shared_gate **out, const char *endpoint, uint64_t quota,
+                     const char *file, struct mgc_error *e)
+{
+    const size_t            n  = strlen(endpoint) + 1;
+    struct mgc_shared_gate *g  = mgc_calloc(sizeof *g + n);
+    mgc_code                rc = MGC_OK;
+    if (g == NULL)
+        return mgc_error_set(e, MGC_ENOMEM, NULL);
     g->forks = mgc_global_forks();
     g->quota = quota;
     memcpy(g->endpoint, endpoint, n);
+    if (file != NULL && quota != 0)
+        rc = open_file(g, file, e);
+    if (rc == MGC_OK &&
+        mgc_gate_new(&g->gate, g->has_file ? mgc_gate_file_state(&g->file) : NULL) != MGC_OK)
+        rc = mgc_error_set(e, MGC_ENOMEM, NULL);
+    if (rc != MGC_OK) {
+        destroy(g);
+        return rc;
+    }
     LIST_INSERT_HEAD(&gates, g, link);
-    return g;
+    *out = g;
+    return MGC_OK;
 }
 
-mgc_code mgc_shared_gate_get(struct mgc_shared_gate **out, const char *endpoint, uint64_t quota)
+mgc_code mgc_shared_gate_get(struct mgc_shared_gate **out, const char *endpoint, uint64_t quota,
+                             const char *file, struct mgc_error *e)
 {
     pthread_once(&fork_once, watch_forks);
     enter();
-    struct mgc_shared_gate *g = find(endpoint, quota);
-    if (g == NULL)
-        g = make(endpoint, quota);
-    if (g != NULL)
+    struct mgc_shared_gate *g  = find(endpoint, quota);
+    mgc_code                rc = g != NULL ? MGC_OK : make(&g, endpoint, quota, file, e);
+    if (rc == MGC_OK) {
         g->references++;
+        *out = g;
+    }
     leave();
-    if (g == NULL)
-        return MGC_ENOMEM;
-    *out = g;
-    return MGC_OK;
+    return rc;
 }
 
 void mgc_shared_gate_unref(struct mgc_shared_gate *g)
@@ -87,10 +120,20 @@ void mgc_shared_gate_unref(struct mgc_shared_gate *g)
     if (last)
         LIST_REMOVE(g, link);
     leave();
-    if (!last)
-        return;
-    mgc_gate_free(g->gate);
-    mgc_free(g);
+    if (last)
+        destroy(g);
+}
+
+static void enter_file(const struct mgc_shared_gate *g)
+{
+    if (g->has_file)
+        mgc_gate_file_lock(&g->file);
+}
+
+static void leave_file(const struct mgc_shared_gate *g)
+{
+    if (g->has_file)
+        mgc_gate_file_unlock(&g->file);
 }
 
 int64_t mgc_shared_gate_admit(struct mgc_shared_gate *g, struct mgc_pass *p, int64_t now_ms)
@@ -98,7 +141,9 @@ int64_t mgc_shared_gate_admit(struct mgc_shared_gate *g, struct mgc_pass *p, int
     if (g == NULL)
         return MGC_GATE_GO;
     enter();
+    enter_file(g);
     const int64_t at = mgc_gate_admit(g->gate, p, now_ms);
+    leave_file(g);
     leave();
     return at;
 }
@@ -109,6 +154,8 @@ void mgc_shared_gate_answer(struct mgc_shared_gate *g, struct mgc_pass *p,
     if (g == NULL)
         return;
     enter();
+    enter_file(g);
     mgc_gate_answer(g->gate, p, r, now_ms);
+    leave_file(g);
     leave();
 }

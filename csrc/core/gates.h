@@ -4,6 +4,9 @@
  * the gates' one lock is held for a few comparisons at a time. A gate ends with the last origin that has it.
  * In a child of a fork the parent's gates count for nothing: what it waits for is not under way here.
  *
+ * Processes of one user share what they know through a file, if they name one: 0600, its own for each endpoint,
+ * tenant and app, remade when it is not as it should be. One that has ended leaves nothing locked.
+ *
  * Thread safe.
  */
 #ifndef MGC_GATES_H
@@ -16,9 +19,11 @@
 
 struct mgc_shared_gate;
 
-/* The gate for an endpoint and a quota (mgc_credential_quota()); one of its own for quota 0. MGC_ENOMEM. */
-mgc_code mgc_shared_gate_get(struct mgc_shared_gate **out, const char *endpoint,
-                             uint64_t quota) MGC_NODISCARD;
+/* The gate for an endpoint and a quota (mgc_credential_quota()); one of its own for quota 0, without a file.
+ * `file` is what the file's name begins with, or NULL; the gate's first origin decides.
+ * MGC_EOPTION: the file can not be used; MGC_ENOMEM. */
+mgc_code mgc_shared_gate_get(struct mgc_shared_gate **out, const char *endpoint, uint64_t quota,
+                             const char *file, struct mgc_error *e) MGC_NODISCARD;
 void     mgc_shared_gate_unref(struct mgc_shared_gate *g); /* NULL is fine */
 
 /* As mgc_gate_admit() and mgc_gate_answer(). Without a gate everything may go. */

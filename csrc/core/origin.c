@@ -87,13 +87,14 @@ static mgc_code set_metadata(struct mgc_origin *o, const struct mgc_origin_optio
 }
 
 /* With it comes the gate for its quota. */
-static mgc_code set_credential(struct mgc_origin *o, struct mgc_credential *c, struct mgc_error *e)
+static mgc_code set_credential(struct mgc_origin *o, const struct mgc_origin_options *options,
+                               struct mgc_error *e)
 {
+    struct mgc_credential *c = options->credential;
     if (c == NULL)
         return MGC_OK;
     o->credential = mgc_credential_ref(c);
-    mgc_code rc   = mgc_shared_gate_get(&o->gate, o->base, mgc_credential_quota(c));
-    return rc == MGC_OK ? MGC_OK : mgc_error_set(e, rc, NULL);
+    return mgc_shared_gate_get(&o->gate, o->base, mgc_credential_quota(c), options->shared_gate, e);
 }
 
 static int64_t or_default(int64_t value, int64_t fallback)
@@ -121,7 +122,7 @@ mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options
     if (rc == MGC_OK)
         rc = set_metadata(o, options, e);
     if (rc == MGC_OK)
-        rc = set_credential(o, options->credential, e);
+        rc = set_credential(o, options, e);
     if (rc != MGC_OK) {
         mgc_origin_unref(o);
         return rc;

@@ -31,6 +31,7 @@ struct mgc_origin_options {
     int64_t                first_byte_ms; /* connected until the answer begins; default 60,000 */
     int64_t                stall_ms;      /* silence within an answer; default 20,000 */
     size_t                 max_body;      /* bytes of an answer; default 64 MiB */
+    const char            *shared_gate;   /* gates.h's file; default: none */
     bool        metadata;   /* an endpoint of this machine's own: see below; no credential */
     const char *thumbprint; /* of a metadata endpoint: 40 hex digits, see below */
 };

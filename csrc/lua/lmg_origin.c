@@ -46,6 +46,7 @@ static const struct lmg_field fields[] = {
     {"connect_timeout", LMG_SECONDS, false, offsetof(struct args, o.connect_ms), 0},
     {"first_byte_timeout", LMG_SECONDS, false, offsetof(struct args, o.first_byte_ms), 0},
     {"stall_timeout", LMG_SECONDS, false, offsetof(struct args, o.stall_ms), 0},
+    {"shared_gate", LMG_TEXT, false, offsetof(struct args, o.shared_gate), LMG_NO_LENGTH},
     {"max_body", LMG_BYTES, false, offsetof(struct args, o.max_body), 0},
 };
 

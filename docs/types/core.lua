@@ -256,6 +256,7 @@ function Store:close() end
 ---@field first_byte_timeout? number seconds from connected to the first byte of the answer, default 60
 ---@field stall_timeout? number      seconds without a byte once the answer has begun, default 20
 ---@field max_body? integer          bytes of a response body accepted, default 64 MiB
+---@field shared_gate? string        file, or what its name begins with, through which processes share their throttle gate
 
 ---@class msgraph.core.Origin         where requests may go, and the right to speak to it. Holds the secret.
 local Origin = {}

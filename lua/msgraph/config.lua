@@ -41,10 +41,12 @@ local CLOUD_NAMES = "global, usgov, dod, china, bleu, delos"
 ---@field first_byte_timeout? number     seconds from connected to the first byte of an answer, default 60
 ---@field stall_timeout? number          seconds without a byte once an answer has begun, default 20
 ---@field max_body? integer              bytes of an answer accepted, default 64 MiB
+---@field shared_gate? string            file through which processes share what they know of throttling, see
+---                                      docs/throttling.md; MSGRAPH_SHARED_GATE; default: none
 local CONNECT = {
   auth = "table", tenant_id = "string", client_id = "string", authority = "string", cloud = "string",
   endpoint = "string", ca_file = "string", http_version = "string", connect_timeout = "number",
-  first_byte_timeout = "number", stall_timeout = "number", max_body = "number",
+  first_byte_timeout = "number", stall_timeout = "number", max_body = "number", shared_gate = "string",
 }
 
 -- Edits between two words (Levenshtein), to name what was probably meant.
@@ -234,6 +236,7 @@ function M.resolve(opts, getenv)
     },
     ca_file = ca_file, http_version = opts.http_version, connect_timeout = opts.connect_timeout,
     first_byte_timeout = opts.first_byte_timeout, stall_timeout = opts.stall_timeout, max_body = opts.max_body,
+    shared_gate = opts.shared_gate or read_env(getenv, "MSGRAPH_SHARED_GATE"),
   }
 end
 

@@ -100,6 +100,7 @@ struct history {
     struct mgc_pass  passes[PASSES];
     int              places[PASSES];
     bool             probing[PASSES];
+    int64_t          begun_ms[PASSES];
     struct shut      shut[PLACES][2];
     int              under_way[PLACES];
     int64_t          now_ms;
@@ -125,8 +126,9 @@ static void ask(struct history *h, int i)
         CHECK(!p->admitted);
         return;
     }
-    h->places[i]  = place;
-    h->probing[i] = p->probes != 0;
+    h->places[i]   = place;
+    h->begun_ms[i] = h->now_ms;
+    h->probing[i]  = p->probes != 0;
     h->under_way[place]++;
     CHECK(h->now_ms >= s->until_ms); /* never before the hint */
     CHECK(!s->closed || h->probing[i]);
@@ -158,6 +160,14 @@ static void answer(struct history *h, int i)
     mgc_gate_answer(h->gate, p, &o, h->now_ms);
 }
 
+/* No attempt takes longer than a probe is waited for. */
+static void end_overdue(struct history *h)
+{
+    for (int i = 0; i < PASSES; i++)
+        if (h->passes[i].admitted && h->now_ms - h->begun_ms[i] >= MGC_GATE_PROBE)
+            answer(h, i);
+}
+
 /* Whatever has happened: once all is answered and time has passed, the next one goes. */
 static void check_alive(struct history *h)
 {
@@ -180,7 +190,7 @@ static void test_random_histories(void)
         memset(&h, 0, sizeof h);
         seed     = (uint64_t)n;
         h.now_ms = draw(1000000);
-        CHECK_INT(MGC_OK, mgc_gate_new(&h.gate));
+        CHECK_INT(MGC_OK, mgc_gate_new(&h.gate, NULL));
         for (int step = 0; step < STEPS; step++) {
             const int i = (int)draw(PASSES);
             if (h.passes[i].admitted)
@@ -188,6 +198,7 @@ static void test_random_histories(void)
             else
                 ask(&h, i);
             h.now_ms += draw(10) == 0 ? draw(30000) : draw(50);
+            end_overdue(&h);
         }
         check_alive(&h);
         mgc_gate_free(h.gate);
@@ -221,7 +232,7 @@ static void succeed(struct mgc_pass *p, int64_t now_ms)
 static void test_a_refusal_closes_its_own_side_until_a_probe_gets_through(void)
 {
     struct mgc_pass write = pass_to(0, true), second = write, read = pass_to(0, false);
-    CHECK_INT(MGC_OK, mgc_gate_new(&gate));
+    CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
     CHECK_INT(MGC_GATE_GO, admit(&write, 1000));
     refuse(&write, 7000, NULL, 1100);
     CHECK_INT(8100, admit(&write, 1100));
@@ -237,7 +248,7 @@ static void test_a_refusal_closes_its_own_side_until_a_probe_gets_through(void)
 static void test_a_probe_without_an_answer_makes_room_for_another(void)
 {
     struct mgc_pass p = pass_to(0, true), second = p, third = p;
-    CHECK_INT(MGC_OK, mgc_gate_new(&gate));
+    CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
     CHECK_INT(MGC_GATE_GO, admit(&p, 0));
     refuse(&p, 1000, NULL, 0);
     CHECK_INT(MGC_GATE_GO, admit(&p, 1000));
@@ -266,7 +277,7 @@ static void test_scopes_as_the_service_names_them(void)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct mgc_pass p = {.load = {.workload = cases[i].workload, .write = true, .units = 1}};
-        CHECK_INT(MGC_OK, mgc_gate_new(&gate));
+        CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
         p.load.resource      = mgc_resource_of("one", 3);
         struct mgc_pass read = p, other = p;
         read.load.write     = false;
@@ -288,7 +299,7 @@ static void test_refusals_in_a_row_wait_longer(void)
     for (int k = 0; k < 2; k++) {
         struct mgc_pass p      = pass_to(0, true);
         int64_t         now_ms = 0;
-        CHECK_INT(MGC_OK, mgc_gate_new(&gate));
+        CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
         for (int i = 0; i < 7; i++) {
             CHECK_INT(MGC_GATE_GO, admit(&p, now_ms));
             refuse(&p, k == 0 ? -1 : 1000, NULL, now_ms);
@@ -302,7 +313,7 @@ static void test_refusals_in_a_row_wait_longer(void)
 static void test_no_slow_start(void)
 {
     static struct mgc_pass passes[MGC_AT_ONCE_MAX];
-    CHECK_INT(MGC_OK, mgc_gate_new(&gate));
+    CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
     for (int64_t now_ms = 0; now_ms < 100; now_ms += 10) {
         for (int i = 0; i < MGC_AT_ONCE_MAX; i++) {
             passes[i] = pass_to(1, true);
@@ -317,7 +328,7 @@ static void test_no_slow_start(void)
 static void test_a_mailbox_has_four_at_once(void)
 {
     struct mgc_pass passes[5], other = pass_to(4, false);
-    CHECK_INT(MGC_OK, mgc_gate_new(&gate));
+    CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
     for (int i = 0; i < 5; i++) {
         passes[i] = pass_to(3, false);
         CHECK_INT(i < 4 ? MGC_GATE_GO : MGC_GATE_RECHECK, admit(&passes[i], 0));
@@ -330,7 +341,7 @@ static void test_a_mailbox_has_four_at_once(void)
 
 static void test_more_mailboxes_than_lanes(void)
 {
-    CHECK_INT(MGC_OK, mgc_gate_new(&gate));
+    CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
     struct mgc_pass shut = pass_to(3, false);
     CHECK_INT(MGC_GATE_GO, admit(&shut, 0));
     refuse(&shut, 60000, NULL, 0);
@@ -348,14 +359,61 @@ static void test_without_memory_all_may_pass(void)
 {
     struct mgc_pass p = pass_to(3, false);
     fake_mem_fail_at(0);
-    CHECK_INT(MGC_ENOMEM, mgc_gate_new(&gate));
+    CHECK_INT(MGC_ENOMEM, mgc_gate_new(&gate, NULL));
     fake_mem_fail_at(-1);
-    CHECK_INT(MGC_OK, mgc_gate_new(&gate));
+    CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
     fake_mem_fail_at(0);
     CHECK_INT(MGC_GATE_GO, admit(&p, 0));
     fake_mem_fail_at(-1);
     refuse(&p, 1000, NULL, 0);
     mgc_gate_free(gate);
+}
+
+/* What two processes do with one file. */
+static void test_gates_that_share_a_state(void)
+{
+    struct mgc_gate_state *state = malloc(mgc_gate_state_size());
+    struct mgc_gate       *other;
+    struct mgc_pass        p = pass_to(1, true), q = p;
+    memset(state, 0x5a, mgc_gate_state_size());
+    CHECK(!mgc_gate_state_is_sound(state, 5000));
+    mgc_gate_state_reset(state);
+    CHECK_INT(MGC_OK, mgc_gate_new(&gate, state));
+    CHECK_INT(MGC_OK, mgc_gate_new(&other, state));
+    CHECK_INT(MGC_GATE_GO, admit(&p, 1000));
+    refuse(&p, 3000, NULL, 1000);
+    CHECK_INT(4000, mgc_gate_admit(other, &q, 1500));
+    CHECK_INT(MGC_GATE_GO, admit(&p, 4000));
+    CHECK_INT(4500 + MGC_GATE_RECHECK, mgc_gate_admit(other, &q, 4500));
+    mgc_gate_free(gate); /* and the process is gone, with the probe */
+    CHECK(mgc_gate_state_is_sound(state, 5000));
+    CHECK(!mgc_gate_state_is_sound(state, 3000)); /* another boot's clock */
+    CHECK_INT(MGC_GATE_GO, mgc_gate_admit(other, &q, 4000 + MGC_GATE_PROBE));
+    mgc_gate_free(other);
+    free(state);
+}
+
+/* Whatever a file holds: it is refused, or does no harm. */
+static void test_a_state_of_any_bytes(void)
+{
+    const size_t           n     = mgc_gate_state_size();
+    struct mgc_gate_state *state = malloc(n);
+    for (int i = 0; i < 20000; i++) {
+        seed = (uint64_t)i;
+        mgc_gate_state_reset(state);
+        for (int k = 0; k < 3; k++)
+            ((unsigned char *)state)[draw((uint32_t)n)] = (unsigned char)draw(256);
+        if (!mgc_gate_state_is_sound(state, 1000000))
+            continue;
+        CHECK_INT(MGC_OK, mgc_gate_new(&gate, state));
+        for (int place = 0; place < PLACES; place++) {
+            struct mgc_pass p = pass_to(place, true);
+            if (admit(&p, 1000000) == MGC_GATE_GO)
+                refuse(&p, -1, NULL, 1000001);
+        }
+        mgc_gate_free(gate);
+    }
+    free(state);
 }
 
 static void test_no_level_starves(void)
@@ -508,7 +566,7 @@ static void run_bulk(struct bulk *b, int processes, const struct mgc_load *load,
     b->units  = load->write ? (struct counter){.limit = 8000, .window_ms = 10000} : limit;
     b->writes = limit;
     for (int k = 0; k < processes; k++)
-        CHECK_INT(MGC_OK, mgc_gate_new(&b->gates[k]));
+        CHECK_INT(MGC_OK, mgc_gate_new(&b->gates[k], NULL));
     run(b, processes, load, until_ms);
     for (int k = 0; k < processes; k++)
         mgc_gate_free(b->gates[k]);
@@ -567,6 +625,8 @@ int main(void)
     RUN(test_a_mailbox_has_four_at_once);
     RUN(test_more_mailboxes_than_lanes);
     RUN(test_without_memory_all_may_pass);
+    RUN(test_gates_that_share_a_state);
+    RUN(test_a_state_of_any_bytes);
     RUN(test_no_level_starves);
     RUN(test_random_histories);
     RUN(test_bulk_uses_what_is_allowed);

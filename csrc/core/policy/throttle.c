@@ -36,9 +36,9 @@ static const double TAKE = 0.97, CUT = 0.7, FLOOR = 0.5, GROWTH = 0.0001;
 
 struct window {
     struct mgc_quota quota;    /* 0 units: no such limit */
-    bool             armed;    /* there was a refusal */
+    int32_t          armed;    /* there was a refusal */
+    int32_t          clean;    /* windows since without another */
     double           limit;    /* units; of an armed one */
-    int              clean;    /* windows since without another */
     int64_t          since_ms; /* the last of them, or the refusal */
     int32_t          used;
     int32_t          opened_used; /* since it was opened again */
@@ -108,7 +108,7 @@ static void window_add(struct window *w, int32_t units, int64_t now_ms)
         units = -*slice; /* a correction whose request was counted in another slice */
     *slice += units;
     w->used += units;
-    w->opened_used += units;
+    w->opened_used = w->opened_used + units > 0 ? w->opened_used + units : 0;
 }
 
 static void window_opened(struct window *w, int64_t now_ms)
@@ -139,17 +139,17 @@ static void window_refused(struct window *w, int64_t now_ms)
 enum side { READS, WRITES, BOTH, SIDES };
 
 struct scope {
-    bool    closed;
-    bool    probing; /* the one request that may find out is under way */
+    int32_t closed;
+    int32_t strikes; /* refusals in a row */
     int64_t not_before_ms;
-    int     strikes; /* refusals in a row */
+    int64_t probe_ms; /* until then, the one request that may find out is under way; 0: none is */
 };
 
 static int64_t scope_opens(const struct scope *s, int64_t now_ms)
 {
     if (!s->closed)
         return now_ms;
-    if (s->probing)
+    if (s->probe_ms > now_ms)
         return later(s->not_before_ms, now_ms + MGC_GATE_RECHECK);
     return later(s->not_before_ms, now_ms);
 }
@@ -167,15 +167,25 @@ static int64_t pause_ms(const struct scope *s, int64_t hint_ms)
 
 /* ---- lanes ------------------------------------------------------------------------------------------- */
 
-struct mgc_lane {
-    mgc_workload  workload;
-    uint64_t      resource;
+/* What is known of the service, which processes may share: no pointers. */
+struct state {
     struct scope  scopes[SIDES];
     struct window all, writes;
+};
+
+struct mgc_gate_state {
+    struct state of[MGC_WORKLOADS];
+};
+
+struct mgc_lane {
+    struct state *state; /* `own`, or the gate's */
+    mgc_workload  workload;
+    uint64_t      resource;
     int           under_way, at_once; /* how many are, how many may */
     int           ceiling;            /* of at_once */
     int           successes;          /* since at_once last changed */
     int64_t       used_ms;
+    struct state  own;
 };
 
 struct mgc_gate {
@@ -184,25 +194,38 @@ struct mgc_gate {
     int              n_each;
 };
 
-static void lane_init(struct mgc_lane *l, mgc_workload w, uint64_t resource)
+static const struct mgc_quotas *quotas_of(mgc_workload w, uint64_t resource)
 {
     const struct mgc_limits *limits = mgc_limits_of(w);
-    const struct mgc_quotas *quotas = resource != 0 ? &limits->each : &limits->whole;
+    return resource != 0 ? &limits->each : &limits->whole;
+}
+
+static void reset(struct state *s, const struct mgc_quotas *quotas)
+{
+    memset(s, 0, sizeof *s);
+    s->all.quota    = quotas->all;
+    s->writes.quota = quotas->writes;
+}
+
+/* With a state of its own, unless one is given. */
+static void lane_init(struct mgc_lane *l, mgc_workload w, uint64_t resource, struct state *given)
+{
+    const struct mgc_quotas *quotas = quotas_of(w, resource);
     memset(l, 0, sizeof *l);
-    l->workload     = w;
-    l->resource     = resource;
-    l->all.quota    = quotas->all;
-    l->writes.quota = quotas->writes;
+    reset(&l->own, quotas);
+    l->state    = given != NULL ? given : &l->own;
+    l->workload = w;
+    l->resource = resource;
     l->ceiling = l->at_once = quotas->at_once > 0 ? quotas->at_once : MGC_AT_ONCE_MAX;
 }
 
-mgc_code mgc_gate_new(struct mgc_gate **out)
+mgc_code mgc_gate_new(struct mgc_gate **out, struct mgc_gate_state *given)
 {
     struct mgc_gate *g = mgc_calloc(sizeof *g);
     if (g == NULL)
         return MGC_ENOMEM;
     for (int w = 0; w < MGC_WORKLOADS; w++)
-        lane_init(&g->whole[w], (mgc_workload)w, 0);
+        lane_init(&g->whole[w], (mgc_workload)w, 0, given != NULL ? &given->of[w] : NULL);
     *out = g;
     return MGC_OK;
 }
@@ -220,7 +243,7 @@ void mgc_gate_free(struct mgc_gate *g)
 static bool is_idle(const struct mgc_lane *l, int64_t now_ms)
 {
     for (int s = 0; s < SIDES; s++)
-        if (l->scopes[s].closed && l->scopes[s].not_before_ms > now_ms)
+        if (l->own.scopes[s].closed && l->own.scopes[s].not_before_ms > now_ms)
             return false;
     return l->under_way == 0;
 }
@@ -248,7 +271,7 @@ static struct mgc_lane *lane_of(struct mgc_gate *g, const struct mgc_load *load,
     else
         l = idlest(g, now_ms);
     if (l != NULL)
-        lane_init(l, load->workload, load->resource);
+        lane_init(l, load->workload, load->resource, NULL);
     return l;
 }
 
@@ -259,11 +282,11 @@ static enum side side_of(const struct mgc_load *load)
 
 static int64_t lane_opens(struct mgc_lane *l, const struct mgc_load *load, int64_t now_ms)
 {
-    int64_t at = later(scope_opens(&l->scopes[side_of(load)], now_ms),
-                       scope_opens(&l->scopes[BOTH], now_ms));
-    at         = later(at, window_opens(&l->all, load->units, now_ms));
+    int64_t at = later(scope_opens(&l->state->scopes[side_of(load)], now_ms),
+                       scope_opens(&l->state->scopes[BOTH], now_ms));
+    at         = later(at, window_opens(&l->state->all, load->units, now_ms));
     if (load->write)
-        at = later(at, window_opens(&l->writes, 1, now_ms));
+        at = later(at, window_opens(&l->state->writes, 1, now_ms));
     return l->under_way < l->at_once ? at : later(at, now_ms + MGC_GATE_RECHECK);
 }
 
@@ -275,13 +298,13 @@ static unsigned bit_of(int lane, int side)
 static void enter(struct mgc_lane *l, int lane, struct mgc_pass *p, int64_t now_ms)
 {
     for (int s = 0; s < SIDES; s++)
-        if ((s == BOTH || s == (int)side_of(&p->load)) && l->scopes[s].closed) {
-            l->scopes[s].probing = true;
+        if ((s == BOTH || s == (int)side_of(&p->load)) && l->state->scopes[s].closed) {
+            l->state->scopes[s].probe_ms = now_ms + MGC_GATE_PROBE;
             p->probes |= bit_of(lane, s);
         }
-    window_add(&l->all, p->load.units, now_ms);
+    window_add(&l->state->all, p->load.units, now_ms);
     if (p->load.write)
-        window_add(&l->writes, 1, now_ms);
+        window_add(&l->state->writes, 1, now_ms);
     l->under_way++;
     l->used_ms = now_ms;
 }
@@ -345,20 +368,22 @@ static int named_lane(const struct mgc_pass *p, const struct mgc_reply *o)
         return 0;
     const bool named = part(o, 3, &at, &len) && len > 0;
     const bool other = named && mgc_resource_of(at, len) != p->load.resource;
-    return other && p->lanes[0]->all.quota.units > 0 ? 0 : 1;
+    return other && p->lanes[0]->state->all.quota.units > 0 ? 0 : 1;
 }
 
 /* A refusal while all is closed is one more answer to what was sent before: it counts once. */
 static void refuse(struct mgc_lane *l, enum side side, bool probe, const struct mgc_reply *o,
                    int64_t now_ms)
 {
-    struct scope *s     = &l->scopes[side];
+    struct scope *s     = &l->state->scopes[side];
     const bool    first = !s->closed || probe;
     if (first) {
         s->strikes++;
         l->at_once   = l->at_once > 2 ? l->at_once / 2 : 1;
         l->successes = 0;
-        window_refused(side == WRITES && l->writes.quota.units > 0 ? &l->writes : &l->all, now_ms);
+        window_refused(side == WRITES && l->state->writes.quota.units > 0 ? &l->state->writes
+                                                                          : &l->state->all,
+                       now_ms);
     }
     s->closed        = true;
     s->not_before_ms = later(s->not_before_ms, now_ms + pause_ms(s, o->hint_ms));
@@ -366,12 +391,14 @@ static void refuse(struct mgc_lane *l, enum side side, bool probe, const struct 
 
 static void reopen(struct mgc_lane *l, int side, int64_t now_ms)
 {
-    struct scope *s = &l->scopes[side];
+    struct scope *s = &l->state->scopes[side];
     if (s->not_before_ms > now_ms)
         return; /* closed anew meanwhile, by the answer to an earlier request */
     s->closed  = false;
     s->strikes = 0;
-    window_opened(side == WRITES && l->writes.quota.units > 0 ? &l->writes : &l->all, now_ms);
+    window_opened(side == WRITES && l->state->writes.quota.units > 0 ? &l->state->writes
+                                                                     : &l->state->all,
+                  now_ms);
 }
 
 static void widen(struct mgc_lane *l)
@@ -390,10 +417,10 @@ static void leave(struct mgc_lane *l, int lane, const struct mgc_pass *p, const 
     const bool answered = o->status != 0 && !is_refusal(o);
     l->under_way--;
     if (o->units >= 0)
-        window_add(&l->all, o->units - p->load.units, now_ms);
+        window_add(&l->state->all, o->units - p->load.units, now_ms);
     for (int s = 0; s < SIDES; s++)
         if ((p->probes & bit_of(lane, s)) != 0) {
-            l->scopes[s].probing = false;
+            l->state->scopes[s].probe_ms = 0;
             if (answered)
                 reopen(l, s, now_ms);
         }
@@ -416,6 +443,63 @@ void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_re
         if (p->lanes[i] != NULL)
             leave(p->lanes[i], i, p, o, now_ms);
     *p = (struct mgc_pass){.load = p->load};
+}
+
+/* ---- a state that comes from outside ------------------------------------------------------------------- */
+
+size_t mgc_gate_state_size(void)
+{
+    return sizeof(struct mgc_gate_state);
+}
+
+void mgc_gate_state_reset(struct mgc_gate_state *s)
+{
+    for (int w = 0; w < MGC_WORKLOADS; w++)
+        reset(&s->of[w], quotas_of((mgc_workload)w, 0));
+}
+
+static bool is_past(int64_t at_ms, int64_t now_ms)
+{
+    return at_ms >= 0 && at_ms <= now_ms;
+}
+
+static bool window_is_sound(const struct window *w, struct mgc_quota q, int64_t now_ms)
+{
+    int64_t used = 0;
+    if (w->quota.units != q.units || w->quota.window_ms != q.window_ms)
+        return false;
+    if (q.units == 0)
+        return true;
+    for (int i = 0; i < KEPT; i++) {
+        if (w->slices[i] < 0)
+            return false;
+        used += w->slices[i];
+    }
+    return used == w->used && is_past(w->newest, now_ms / slice_ms(w)) &&
+           is_past(w->since_ms, now_ms) && is_past(w->opened_ms, now_ms) && w->clean >= 0 &&
+           w->clean < KEPT * KEPT && w->opened_used >= 0 &&
+           (!w->armed || (w->limit > 0 && w->limit <= q.units));
+}
+
+static bool scope_is_sound(const struct scope *s, int64_t now_ms)
+{
+    return s->not_before_ms <= now_ms + MGC_GATE_LONGEST &&
+           s->probe_ms <= now_ms + MGC_GATE_PROBE && s->strikes >= (s->closed != 0) &&
+           s->strikes < INT32_MAX / 2;
+}
+
+bool mgc_gate_state_is_sound(const struct mgc_gate_state *s, int64_t now_ms)
+{
+    for (int w = 0; w < MGC_WORKLOADS; w++) {
+        const struct mgc_quotas *q     = quotas_of((mgc_workload)w, 0);
+        bool                     sound = window_is_sound(&s->of[w].all, q->all, now_ms) &&
+                     window_is_sound(&s->of[w].writes, q->writes, now_ms);
+        for (int side = 0; side < SIDES; side++)
+            sound = sound && scope_is_sound(&s->of[w].scopes[side], now_ms);
+        if (!sound)
+            return false;
+    }
+    return true;
 }
 
 /* ---- levels ------------------------------------------------------------------------------------------- */

@@ -28,9 +28,11 @@ enum {
     MGC_AT_ONCE_MAX   = 64, /* most under way in a lane; design/client.md 2 */
     MGC_GATE_RECHECK  = 25, /* ms; when it depends on an answer, which another thread may get */
     MGC_GATE_GO       = 0,
-    MGC_GATE_BACKOFF  = 2000,      /* ms; of a refusal that names no time: doubles, at most ... */
-    MGC_GATE_PAUSE    = 60 * 1000, /* ... so much */
-    MGC_GATE_RESOURCE = 256        /* lanes for mailboxes, teams and sites */
+    MGC_GATE_BACKOFF  = 2000,       /* ms; of a refusal that names no time: doubles, at most ... */
+    MGC_GATE_PAUSE    = 60 * 1000,  /* ... so much */
+    MGC_GATE_PROBE    = 100 * 1000, /* ms; no attempt takes longer: whoever probes is gone */
+    MGC_GATE_LONGEST  = 24 * 3600 * 1000, /* ms; no hint is longer */
+    MGC_GATE_RESOURCE = 256               /* lanes for mailboxes, teams and sites */
 };
 
 typedef enum mgc_level { MGC_NORMAL, MGC_HIGH, MGC_LOW, MGC_LEVELS } mgc_level;
@@ -38,8 +40,17 @@ typedef enum mgc_level { MGC_NORMAL, MGC_HIGH, MGC_LOW, MGC_LEVELS } mgc_level;
 struct mgc_gate;
 struct mgc_lane;
 
-mgc_code mgc_gate_new(struct mgc_gate **out) MGC_NODISCARD; /* MGC_ENOMEM */
-void     mgc_gate_free(struct mgc_gate *g);                 /* NULL is fine */
+/* What a gate knows of the workloads' scopes and windows may be in memory of the caller's, which outlives the gate
+ * and may be shared by gates: reset it, or look whether it is sound, and let one of them at it at a time. How
+ * many are under way, and mailboxes, teams and sites, are each gate's own. */
+struct mgc_gate_state;
+size_t mgc_gate_state_size(void);
+void   mgc_gate_state_reset(struct mgc_gate_state *s);
+bool   mgc_gate_state_is_sound(const struct mgc_gate_state *s, int64_t now_ms);
+
+mgc_code mgc_gate_new(struct mgc_gate      **out,
+                      struct mgc_gate_state *given) MGC_NODISCARD; /* NULL: its own; MGC_ENOMEM */
+void     mgc_gate_free(struct mgc_gate *g);                        /* NULL is fine */
 
 /* One request's way through the gate. Set `load`, zero the rest. */
 struct mgc_pass {
