@@ -13,7 +13,9 @@ local BAR = { used = 0.95, refused = 0.01 }
 
 -- What holds the work up: so much of it passes in a window of so many seconds, and a user needs so much.
 local SCENARIOS = {
-  leavers = { title = "2 reads, removeAllDevices, 1 read", limited = "Intune writes", limit = 100, seconds = 20, each = 1 },
+  leavers = {
+    title = "2 reads, removeAllDevices, 1 read", limited = "Intune writes", limit = 100, seconds = 20, each = 1,
+  },
   readers = { title = "4 reads of the directory", limited = "resource units", limit = 8000, seconds = 10, each = 4 },
 }
 local scenario = SCENARIOS[scenario_name]

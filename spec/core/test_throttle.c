@@ -285,8 +285,8 @@ static void test_scopes_as_the_service_names_them(void)
         CHECK_INT(MGC_GATE_GO, admit(&p, 0));
         refuse(&p, 5000, cases[i].scope, 10);
         CHECK_INT(cases[i].same_write, admit(&p, 20) != MGC_GATE_GO);
-        CHECK_INT(cases[i].same_read, admit(&read, 20) != MGC_GATE_GO);
-        CHECK_INT(cases[i].other_write, admit(&other, 20) != MGC_GATE_GO);
+        CHECK_INT(cases[i].same_read, admit(&read, 30) != MGC_GATE_GO);
+        CHECK_INT(cases[i].other_write, admit(&other, 40) != MGC_GATE_GO);
         mgc_gate_free(gate);
     }
 }
@@ -586,7 +586,7 @@ static const struct {
     {"identity writes", MGC_IDENTITY, true, 1, 3000, 150000, 60, 0.01},
     {"Intune writes", MGC_INTUNE, true, 1, 100, 20000, 60, 0.01},
     {"Intune", MGC_INTUNE, false, 1, 1000, 20000, 20, 0.01},
-    {"authentication methods", MGC_REPORTS, false, 1, 5, 10000, 300, 0.05},
+    {"authentication methods", MGC_REPORTS, false, 1, 5, 10000, 300, 0.08},
 };
 
 static void test_bulk_uses_what_is_allowed(void)

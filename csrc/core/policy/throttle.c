@@ -24,9 +24,10 @@ static double at_most(double a, double b)
 
 /* ---- a window: so many units in so much time ------------------------------------------------------ */
 
-/* Units are counted in slices, and forgotten one to two slices late: what is sent when they are forgotten may
- * be quicker on its way than they were. The service never sees more than the limit in one window. */
-enum { SLICES = 64, KEPT = SLICES + 2, SPREAD = 16 };
+/* Units are counted in slices of a window: in that of their sending, so that what is under way counts; when
+ * they are answered, in that of the answer. The service saw them some time between. So, however long the ways
+ * there are, it never sees more than the limit in one window, wherever its windows begin. */
+enum { SLICES = 128, KEPT = SLICES + 1, SPREAD = 32 };
 
 /* Learning. The first refusal trusts what is published, as far as it agrees with what was let through; no
  * refusal takes more than CUT, for it may be somebody else's doing (beta of CUBIC, RFC 9438), or leaves less
@@ -103,12 +104,27 @@ static void window_add(struct window *w, int32_t units, int64_t now_ms)
     if (w->quota.units == 0)
         return;
     advance(w, now_ms);
-    int32_t *slice = &w->slices[w->newest % KEPT];
-    if (units < -*slice)
-        units = -*slice; /* a correction whose request was counted in another slice */
-    *slice += units;
+    w->slices[w->newest % KEPT] += units;
     w->used += units;
-    w->opened_used = w->opened_used + units > 0 ? w->opened_used + units : 0;
+    w->opened_used += units;
+}
+
+/* What was sent then as so many units is answered now, and was in truth that many. */
+static void window_answered(struct window *w, int64_t sent_ms, int32_t units, int32_t truth,
+                            int64_t now_ms)
+{
+    if (w->quota.units == 0)
+        return;
+    advance(w, now_ms);
+    const int64_t sent = sent_ms / slice_ms(w);
+    if (sent > w->newest - KEPT) { /* else it is forgotten already */
+        int32_t *slice = &w->slices[sent % KEPT];
+        units          = units < *slice ? units : *slice;
+        *slice -= units;
+        w->used -= units;
+    }
+    w->slices[w->newest % KEPT] += truth;
+    w->used += truth;
 }
 
 static void window_opened(struct window *w, int64_t now_ms)
@@ -321,6 +337,7 @@ int64_t mgc_gate_admit(struct mgc_gate *g, struct mgc_pass *p, int64_t now_ms)
         if ((p->lanes[i] = lanes[i]) != NULL)
             enter(lanes[i], i, p, now_ms);
     p->admitted = true;
+    p->sent_ms  = now_ms;
     return MGC_GATE_GO;
 }
 
@@ -416,8 +433,10 @@ static void leave(struct mgc_lane *l, int lane, const struct mgc_pass *p, const 
 {
     const bool answered = o->status != 0 && !is_refusal(o);
     l->under_way--;
-    if (o->units >= 0)
-        window_add(&l->state->all, o->units - p->load.units, now_ms);
+    window_answered(&l->state->all, p->sent_ms, p->load.units,
+                    o->units >= 0 ? o->units : p->load.units, now_ms);
+    if (p->load.write)
+        window_answered(&l->state->writes, p->sent_ms, 1, 1, now_ms);
     for (int s = 0; s < SIDES; s++)
         if ((p->probes & bit_of(lane, s)) != 0) {
             l->state->scopes[s].probe_ms = 0;

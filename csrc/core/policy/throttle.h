@@ -56,7 +56,8 @@ void     mgc_gate_free(struct mgc_gate *g);                        /* NULL is fi
 struct mgc_pass {
     struct mgc_load  load;
     struct mgc_lane *lanes[2]; /* the workload's and the resource's, while under way */
-    unsigned         probes;   /* what it probes: bits */
+    int64_t          sent_ms;
+    unsigned         probes; /* what it probes: bits */
     bool             admitted;
 };
 
