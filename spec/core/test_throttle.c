@@ -586,7 +586,7 @@ static const struct {
     {"identity writes", MGC_IDENTITY, true, 1, 3000, 150000, 60, 0.01},
     {"Intune writes", MGC_INTUNE, true, 1, 100, 20000, 60, 0.01},
     {"Intune", MGC_INTUNE, false, 1, 1000, 20000, 20, 0.01},
-    {"authentication methods", MGC_REPORTS, false, 1, 5, 10000, 300, 0.08},
+    {"authentication methods", MGC_REPORTS, false, 1, 5, 10000, 300, 0.1},
 };
 
 static void test_bulk_uses_what_is_allowed(void)

@@ -32,7 +32,8 @@ enum { SLICES = 128, KEPT = SLICES + 1, SPREAD = 32 };
 /* Learning. The first refusal trusts what is published, as far as it agrees with what was let through; no
  * refusal takes more than CUT, for it may be somebody else's doing (beta of CUBIC, RFC 9438), or leaves less
  * than FLOOR units a second (design/client.md 2) or a quarter of what is published. The n-th window without
- * one gives back n^2 times GROWTH: slow where it was refused, quick from far below, as CUBIC is. */
+ * one gives back n^2 times GROWTH of what is published: slow where it was refused, quick from far below, as CUBIC
+ * is, and the same for all who share a limit, so that in time they share it evenly. */
 static const double TAKE = 0.97, CUT = 0.7, FLOOR = 0.5, GROWTH = 0.0001;
 
 struct window {
@@ -74,7 +75,8 @@ static void grow(struct window *w, int64_t now_ms)
     while (now_ms - w->since_ms >= w->quota.window_ms && w->limit < w->quota.units) {
         w->since_ms += w->quota.window_ms;
         w->clean++;
-        w->limit = at_most(w->limit * (1 + GROWTH * w->clean * w->clean), w->quota.units);
+        w->limit += GROWTH * w->quota.units * w->clean * w->clean;
+        w->limit = at_most(w->limit, w->quota.units);
     }
 }
 
@@ -456,7 +458,7 @@ void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_re
     if (is_refusal(o)) {
         const int       lane = named_lane(p, o);
         const enum side side = named_side(o, &p->load);
-        refuse(p->lanes[lane], side, (p->probes & bit_of(lane, side)) != 0, o, now_ms);
+        refuse(p->lanes[lane], side, (p->probes & bit_of(lane, (int)side)) != 0, o, now_ms);
     }
     for (int i = 0; i < 2; i++)
         if (p->lanes[i] != NULL)
