@@ -220,6 +220,8 @@ static bool serve(SSL *ssl, const struct request *r)
         return answer(ssl, 200, "Content-Type: text/html\r\n", "<html>");
     if (strncmp(p, "/redirect", 9) == 0)
         return answer(ssl, 302, "Location: https://elsewhere.example/\r\n", "");
+    if (strncmp(p, "/busy", 5) == 0)
+        return answer(ssl, 429, "retry-after-ms: 20\r\n", "");
     if (strncmp(p, "/retry", 6) == 0)
         return answer(ssl, 429, "Retry-After: 2.128\r\n", "");
     if (strncmp(p, "/continue", 9) == 0)

@@ -4,7 +4,7 @@
  * request head it got, /close reads the request and closes, /reset the same with a TCP RST,
  * /cut promises more body than it sends, /stall stops in the middle of a body, /silent never
  * answers, /idle answers and closes, /large/N sends N bytes, /html answers a page, /redirect points to another host,
- * /garbage is not HTTP, /continue sends 100 first, /retry answers 429 with a hint, /count answers
+ * /garbage is not HTTP, /continue sends 100 first, /retry and /busy answer 429 with a hint, /count answers
  * how many requests the server has acted on. /odd/ID/NNN/N answers NNN to N requests, then the body it got to
  * one, and so on; NNN 0 is a reset, 429 names a wait of 20 ms; ID below 16 is its counter. Keeps connections alive.
  *

@@ -27,20 +27,22 @@ struct scenario {
         HOST
     } signs_in; /* a token is fetched first: with a secret, from the host */
     bool again; /* sent again when it is throttled */
+    bool held;  /* until the gate opens, which another has closed */
 };
 
 static const struct scenario scenarios[] = {
-    {"a POST", "POST", "/status/204", 204, false, false, false, GIVEN, false},
-    {"a page", "GET", "/json", 200, false, false, false, GIVEN, false},
-    {"a PATCH with a body", "PATCH", "/json", 200, false, true, false, GIVEN, false},
-    {"a large body", "GET", "/large/300000", 200, false, false, false, GIVEN, false},
-    {"a reset", "POST", "/reset", 0, true, false, false, GIVEN, false},
-    {"a cut body", "GET", "/cut", 200, true, false, false, GIVEN, false},
-    {"a deadline", "GET", "/silent", 0, true, false, false, GIVEN, false},
-    {"a cancel", "POST", "/silent", 0, true, false, true, GIVEN, false},
-    {"a sign-in", "POST", "/status/204", 204, false, false, false, SECRET, false},
-    {"a managed identity", "POST", "/status/204", 204, false, false, false, HOST, false},
-    {"a retry", "GET", "/odd/15/429/1", 200, false, false, false, GIVEN, true},
+    {"a POST", "POST", "/status/204", 204, false, false, false, GIVEN, false, false},
+    {"a page", "GET", "/json", 200, false, false, false, GIVEN, false, false},
+    {"a PATCH with a body", "PATCH", "/json", 200, false, true, false, GIVEN, false, false},
+    {"a large body", "GET", "/large/300000", 200, false, false, false, GIVEN, false, false},
+    {"a reset", "POST", "/reset", 0, true, false, false, GIVEN, false, false},
+    {"a cut body", "GET", "/cut", 200, true, false, false, GIVEN, false, false},
+    {"a deadline", "GET", "/silent", 0, true, false, false, GIVEN, false, false},
+    {"a cancel", "POST", "/silent", 0, true, false, true, GIVEN, false, false},
+    {"a sign-in", "POST", "/status/204", 204, false, false, false, SECRET, false, false},
+    {"a managed identity", "POST", "/status/204", 204, false, false, false, HOST, false, false},
+    {"a retry", "GET", "/odd/15/429/1", 200, false, false, false, GIVEN, true, false},
+    {"a request that is held", "GET", "/json", 200, false, false, false, GIVEN, false, true},
 };
 
 static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transport *t,
@@ -59,6 +61,10 @@ static struct mgc_exchange *perform(const struct scenario *s, struct mgc_transpo
         spec.n_headers = 2;
         spec.body      = "{\"a\":[]}";
         spec.body_len  = 8;
+    }
+    if (s->held) {
+        const struct mgc_request_spec busy = request("GET", "/busy");
+        mgc_exchange_free(send_one(t, o, &busy, &e));
     }
     if (!s->cancel)
         return send_one(t, o, &spec, &e);

@@ -145,6 +145,20 @@ static mgc_code set_client(struct mgc_credential *c, const struct mgc_credential
     return rc;
 }
 
+/* The app and its tenant; a managed identity by whichever id it goes, or the host's own. */
+static uint64_t quota_of(const struct mgc_credential_options *o)
+{
+    const struct mgc_managed_options *m       = &o->managed;
+    const char *const                 names[] = {
+                        o->tenant,    o->proof.client_id, m->host,        m->endpoint,
+                        m->client_id, m->object_id,       m->resource_id,
+    };
+    uint64_t quota = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        quota = quota * 31 + (names[i] != NULL ? mgc_resource_of(names[i], strlen(names[i])) : 1);
+    return quota != 0 ? quota : 1;
+}
+
 mgc_code mgc_credential_new(struct mgc_credential **out, const struct mgc_credential_options *o,
                             struct mgc_error *e)
 {
@@ -156,7 +170,8 @@ mgc_code mgc_credential_new(struct mgc_credential **out, const struct mgc_creden
         mgc_credential_unref(c);
         return rc;
     }
-    *out = c;
+    c->quota = quota_of(o);
+    *out     = c;
     return MGC_OK;
 }
 
@@ -263,8 +278,7 @@ uint64_t mgc_credential_quota(const struct mgc_credential *c)
 {
     const struct mgc_token *t = c->token;
     if (c->grant != MGC_GIVEN)
-        return mgc_resource_of(c->tenant_path, strlen(c->tenant_path)) * 31 +
-               mgc_resource_of(c->proof.client_id, strlen(c->proof.client_id));
+        return c->quota;
     return t != NULL ? mgc_resource_of(t->authorization.text, t->authorization.len) : 0;
 }
 

@@ -10,6 +10,7 @@ enum { MGC_RENEW_AGAIN_MS = 30 * 1000 }; /* after a renewal failed, doubling */
 struct mgc_credential {
     unsigned           references;
     mgc_grant          grant;
+    uint64_t           quota; /* mgc_credential_quota(), but of MGC_GIVEN */
     struct mgc_origin *login;
     char              *tenant, *tenant_path; /* "/{tenant}/oauth2/v2.0/" */
     char              *scope;
