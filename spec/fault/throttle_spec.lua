@@ -1,5 +1,7 @@
 -- spec/fault/throttle_spec.lua - one refusal is every request's: what waits, what goes on, who is first.
 local graph = require "msgraph"
+local helper = require "spec.support.helper"
+local program = require "spec.support.program"
 local sim = require "msgraph.sim"
 
 local USERS <const>, DEVICES <const> = "/users", "/users/ada@contoso.com/managedDevices"
@@ -79,6 +81,41 @@ describe("a throttled service", function()
       assert(held:join())
     end)
     assert.is_true(later(USERS)[2].at - refusal().at >= HINT)
+  end)
+
+  it("holds up the other processes that share a gate through a file", function()
+    start():close()
+    local shared_gate = helper.tmp() .. "/gate"
+    local client <close> = assert(graph.connect {
+      endpoint = tenant.endpoint, ca_file = tenant.ca_file, auth = graph.auth.token(token), shared_gate = shared_gate,
+    })
+    be_refused(client, 600)
+    local function ask(gate, as)
+      local env = program.env_of(tenant, as or token)
+      env.MSGRAPH_SHARED_GATE = gate
+      return program.run({ os.getenv "LUA" or "lua5.4", "-e", [[
+        local client <close> = assert(require("msgraph").connect())
+        local _, err = client:get("/users", { deadline = 5 })
+        print(err and err.code)]] }, env).out
+    end
+    assert.equal("throttled\n", ask(shared_gate))
+    assert.equal(0, #later(USERS))
+    assert.equal("nil\n", ask(shared_gate, tenant:token())) -- another app, for all we know
+    assert.equal("nil\n", ask())
+  end)
+
+  it("is no concern of a file that others can read", function()
+    start():close()
+    local path = helper.tmp() .. "/open"
+    local settings = {
+      endpoint = tenant.endpoint, ca_file = tenant.ca_file, auth = graph.auth.token(token), shared_gate = path,
+    }
+    assert(graph.connect(settings)):close()
+    helper.sh("chmod 644 " .. helper.quote(path) .. "-*")
+    local client, err = graph.connect(settings)
+    assert.is_nil(client)
+    assert.equal("bad_option", err.code)
+    assert.matches("shared_gate: .* chmod 600", err.message)
   end)
 
   it("is not waited for longer than there is time", function()

@@ -121,12 +121,13 @@ describe("options", function()
 
   it("reach the core", function()
     local settings = config.resolve({ connect_timeout = 1, first_byte_timeout = 2, stall_timeout = 3, max_body = 4,
-      http_version = "2" }, with_token { MSGRAPH_CA_FILE = "/ca.pem" })
+      http_version = "2" }, with_token { MSGRAPH_CA_FILE = "/ca.pem", MSGRAPH_SHARED_GATE = "/run/gate" })
     settings.auth = settings.auth.kind
     assert.same({ endpoint = "https://graph.microsoft.com", auth = "token", ca_file = "/ca.pem",
       identity = { authority = "https://login.microsoftonline.com", scope = "https://graph.microsoft.com/.default",
         ca_file = "/ca.pem" },
-      connect_timeout = 1, first_byte_timeout = 2, stall_timeout = 3, max_body = 4, http_version = "2" }, settings)
+      connect_timeout = 1, first_byte_timeout = 2, stall_timeout = 3, max_body = 4, http_version = "2",
+      shared_gate = "/run/gate" }, settings)
   end)
 end)
 
