@@ -15,16 +15,19 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND };
  * lowers it when the service says so. `at_once` keeps a first refusal small where little is allowed. */
 /* clang-format off */
 static const struct mgc_limits published[MGC_WORKLOADS] = {
-    [MGC_OTHER]          = {{{130000, 10 * SECOND}, {0, 0}, 0}, {{0}}}, /* "all" */
-    [MGC_IDENTITY]       = {{{8000, 10 * SECOND}, {3000, 150 * SECOND}, 0}, {{0}}}, /* tenant size L */
-    [MGC_REPORTS]        = {{{5, 10 * SECOND}, {0, 0}, 2}, {{0}}},
-    [MGC_PROTECTION]     = {{{1, SECOND}, {0, 0}, 1}, {{0}}}, /* tenant, all apps; no Retry-After */
-    [MGC_INTUNE_DEVICES] = {{{2000, 20 * SECOND}, {200, 20 * SECOND}, 0}, {{0}}},
-    [MGC_INTUNE]         = {{{1000, 20 * SECOND}, {100, 20 * SECOND}, 0}, {{0}}}, /* user actions: inference */
-    [MGC_OUTLOOK]        = {{{0}}, {{10000, 10 * MINUTE}, {0, 0}, 4}},
-    [MGC_TEAMS]          = {{{60, SECOND}, {30, SECOND}, 0}, {{4, SECOND}, {0, 0}, 4}},
-    [MGC_FILES]          = {{{0}}, {{0}}}, /* not on the page */
-    [MGC_BATCH]          = {{{0}}, {{0}}},
+    [MGC_OTHER]          = {.whole.all = {130000, 10 * SECOND}}, /* "all" */
+    [MGC_IDENTITY]       = {.whole.all = {8000, 10 * SECOND}, /* tenant size L */
+                            .whole.writes = {3000, 150 * SECOND}},
+    [MGC_REPORTS]        = {.whole.all = {5, 10 * SECOND}, .whole.at_once = 2},
+    [MGC_PROTECTION]     = {.whole.all = {1, SECOND}, .whole.at_once = 1}, /* tenant, all apps; no Retry-After */
+    [MGC_INTUNE_DEVICES] = {.whole.all = {2000, 20 * SECOND}, .whole.writes = {200, 20 * SECOND}},
+    [MGC_INTUNE]         = {.whole.all = {1000, 20 * SECOND}, /* user actions: inference */
+                            .whole.writes = {100, 20 * SECOND}},
+    [MGC_OUTLOOK]        = {.each.all = {10000, 10 * MINUTE}, .each.at_once = 4},
+    [MGC_TEAMS]          = {.whole.all = {60, SECOND}, .whole.writes = {30, SECOND},
+                            .each.all = {4, SECOND}, .each.at_once = 4},
+    [MGC_FILES]          = {.whole.at_once = 0}, /* not on the page */
+    [MGC_BATCH]          = {.whole.at_once = 0},
 };
 
 /* Which service a path belongs to: its first segment, and for some another one. With `keyed` the second

@@ -118,7 +118,7 @@ function M.item(request, endpoint, engine, deadline)
   local repeatable = request.idempotent
   if repeatable == nil then repeatable = REPEATABLE[method] or false end
   local version, url, rest
-  if METHODS[method] and not request.deadline and not request.max_body then
+  if METHODS[method] and not request.deadline and not request.max_body and not request.priority then
     version, url = split(request.target, endpoint)
     rest = version and content(request)
     if not rest then version = nil end
