@@ -416,8 +416,9 @@ end
 ---@return msgraph.Error?
 function M.sign_in(store, identity, kind, opts)
   local settings = merged({ grant = "refresh_token", store = store }, identity, KINDS[kind])
-  local err, made = lacking(kind, settings), nil
+  local err = lacking(kind, settings)
   if err then return nil, err end
+  local made
   made, err = make_core(settings)
   if not made then return nil, err end
   local failure = require("msgraph.auth.user")[kind](made, opts, settings)

@@ -15,7 +15,7 @@ local ENDING <const> = ".sign-in" -- the store keeps a lock and at times a new f
 local KEY_TIME <const> = 60 -- seconds: the desktop may ask its user to open the keeper
 
 local LOOKUP <const> = { "secret-tool", "lookup", "application", "msgraph" }
-local MAKE <const> = "head -c 32 /dev/urandom | base64 | secret-tool store --label='msgraph sign-in' application msgraph"
+local MAKE <const> = "head -c 32 /dev/urandom | base64 | secret-tool store --label=msgraph application msgraph"
 
 ---@class msgraph.auth.Profile
 ---@field name string

@@ -19,7 +19,8 @@ function M.wait(child, seconds)
     if state == "ended" then return status end
     loop.sleep(LOOK_AGAIN)
   end
-  return nil, { kind = "timeout", code = "timeout", phase = "not_sent", message = ("it did not end in %d s"):format(seconds) }
+  return nil, { kind = "timeout", code = "timeout", phase = "not_sent",
+    message = ("it did not end in %d s"):format(seconds) }
 end
 
 return M

@@ -1,6 +1,5 @@
 -- lua/msgraph/auth/stored.lua
 --- The sign-in of `msgraph login`, used by programs that ask nobody.
-local core = require "msgraph.core"
 local profiles = require "msgraph.auth.profile"
 
 local M = {}

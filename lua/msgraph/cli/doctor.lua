@@ -162,8 +162,8 @@ local function check_permissions(run, client, who)
   end
   for _, need in ipairs(NEEDS) do
     local ok = holds(who, need[3])
-    tell(run, "permissions", ok and "ok" or need[2], ("%s: %s%s"):format(need[1], need[3][1], ok and "" or " is missing"),
-      not ok and advice_for(client) or nil, "auth")
+    local text = ("%s: %s%s"):format(need[1], need[3][1], ok and "" or " is missing")
+    tell(run, "permissions", ok and "ok" or need[2], text, not ok and advice_for(client) or nil, "auth")
   end
 end
 

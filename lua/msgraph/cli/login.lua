@@ -124,7 +124,7 @@ end
 
 function M.run(args)
   if args.plaintext and (is_set "MSGRAPH_STORE_KEY" or is_set "MSGRAPH_STORE_KEY_FD") then
-    return "usage", "--plaintext and a key in the environment (MSGRAPH_STORE_KEY, MSGRAPH_STORE_KEY_FD) exclude each other"
+    return "usage", "--plaintext and the key in the environment (MSGRAPH_STORE_KEY...) exclude each other"
   end
   local profile, failure = open_profile(args)
   if not profile then return stop(graph_errors.from_failure(failure)) end
