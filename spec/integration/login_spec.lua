@@ -198,6 +198,44 @@ describe("msgraph login", function()
   end)
 end)
 
+describe("the key of a sign-in", function()
+  -- Stands in for the desktop's: keeps what it is given in a file, and notes what it was called with.
+  local SECRET_TOOL = [[#!/bin/sh
+echo "$@" >>%s/called
+case $1 in
+  store) cat >%s/kept ;;
+  lookup) cat %s/kept ;;
+esac
+]]
+
+  it("is kept by the desktop where it has a keeper, and never shows", function()
+    local folder = helper.tmp() .. "/desktop"
+    helper.sh("mkdir " .. helper.quote(folder))
+    helper.write_file(folder .. "/secret-tool", (SECRET_TOOL:gsub("%%s", folder)))
+    helper.sh("chmod +x " .. helper.quote(folder .. "/secret-tool"))
+    local env = new_env { MSGRAPH_STORE_KEY = "", DBUS_SESSION_BUS_ADDRESS = "unix:path=/nowhere",
+      PATH = folder .. ":" .. os.getenv "PATH" }
+    must_login(env)
+    assert.equal(ADA, whoami(env).username)
+    assert.matches("secret%-tool", whoami(env).key)
+    ledger:secret(helper.read_file(folder .. "/kept"):match "%S+")
+    local called = ledger:saw(helper.read_file(folder .. "/called"))
+    assert.equal(1, select(2, called:gsub("store %-%-label", "")))
+    helper.sh("rm " .. helper.quote(folder .. "/kept"))
+    local ran = run(env, "whoami")
+    assert.equal(30, ran.code)
+    assert.matches("secret-tool ended with status 1", ran.err, 1, true)
+  end)
+
+  it("comes from a descriptor", function()
+    local env, key = new_env { MSGRAPH_STORE_KEY = "", MSGRAPH_STORE_KEY_FD = "7" }, helper.tmp() .. "/store-key"
+    helper.write_file(key, KEY .. "\n")
+    local function with_key(line) return ("exec 7<%s; %s %s"):format(helper.quote(key), helper.quote(MSGRAPH), line) end
+    assert.equal(0, enter_code({ "sh", "-c", with_key "login --device-code" }, env).code)
+    assert.matches("key: the descriptor", note(program.shell(with_key "whoami", env)).out, 1, true)
+  end)
+end)
+
 describe("msgraph whoami", function()
   it("tells everything that is known, for people", function()
     local env = new_env()
@@ -261,8 +299,8 @@ describe("a sign-in that can not be used says what to type next:", function()
     env.MSGRAPH_STORE_KEY = ledger:secret(OTHER_KEY)
     local err, code = said(env)
     assert.equal(30, code)
-    assert.matches("encrypted with another key: give that one, or begin anew with msgraph logout and msgraph login", err,
-      1, true)
+    assert.matches("encrypted with another key: give that one, or begin anew with msgraph logout and msgraph login",
+      err, 1, true)
     assert.matches("its key: the variable MSGRAPH_STORE_KEY", err, 1, true)
     is_mended_by_logout(env)
   end)
@@ -444,6 +482,7 @@ describe("processes that share a sign-in", function()
       if lock then lock:close() end
       return holder and holder:match "^%d+"
     end)
+    assert.equal(hanging.pid, pid)
     helper.sh("kill -STOP " .. pid)
     tenant:clear_faults()
     local ran = run(env, "request", "GET", "/me") -- waits for its turn, half a minute
