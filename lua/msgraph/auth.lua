@@ -208,8 +208,9 @@ end
 ---@return msgraph.Credential
 function M.stored(opts)
   local credential, problem = M.make("stored", opts or {})
+  if not credential then error("auth.stored: " .. problem, 2) end
   local name, failure = require("msgraph.auth.profile").name(opts and opts.profile or "default")
-  if not credential or not name then error("auth.stored: " .. (problem or failure.message), 2) end
+  if not name then error("auth.stored: " .. failure.message, 2) end
   return credential
 end
 

@@ -470,6 +470,29 @@ describe("processes that share a sign-in", function()
     assert.equal(before + 1, asked "refresh_token")
   end)
 
+  it("learn that the user signed out, or was signed out", function()
+    local env = new_env()
+    must_login(env)
+    local script, go = helper.tmp() .. "/goes_on.lua", helper.tmp() .. "/go"
+    helper.write_file(script, ([[
+      local graph = require "msgraph"
+      local client <close> = assert(graph.connect { auth = graph.auth.stored() })
+      assert(client:get "/me")
+      print "ready"
+      io.stdout:flush()
+      while not io.open(%q) do graph.sleep(0.05) end
+      local _, err = client:get "/me"
+      print(err.code, err.hint)
+    ]]):format(go))
+    local running <close> = program.start({ helper.LUA, script }, env)
+    program.await(function() return running:output():find "ready" end)
+    assert.equal(0, run(env, "logout").code)
+    tenant:revoke(ADA)
+    helper.write_file(go, "")
+    local ran = note(running:wait())
+    assert.matches("signed_out\ta user has to sign in: msgraph login", ran.out, 1, true)
+  end)
+
   it("tell which one hangs with the turn to renew, and go on when it is dead", function()
     local env = plaintext_env()
     must_login(env, "--plaintext")

@@ -24,6 +24,22 @@ describe("a profile", function()
   end)
 end)
 
+describe("graph.auth.stored", function()
+  local graph = require "msgraph"
+
+  it("raises for what can not be a profile", function()
+    for _, case in ipairs {
+      { { profile = "../x" }, "no name of a profile" }, { { profile = 7 }, "must be a string" },
+      { { name = "x" }, "unknown option 'name'" }, { "x", "a table is expected" },
+    } do
+      local ok, message = pcall(graph.auth.stored, case[1])
+      assert.is_false(ok)
+      assert.matches("auth.stored: .*" .. case[2], message)
+    end
+    assert.equal("msgraph.Credential(stored, ***)", tostring(graph.auth.stored()))
+  end)
+end)
+
 describe("the folder of profiles", function()
   for _, case in ipairs {
     { "is the one that is set", { MSGRAPH_STORE = "/s/", XDG_STATE_HOME = "/x", HOME = "/h" }, "/s" },
