@@ -4,7 +4,7 @@
 --
 -- leavers.csv: a header line with a column userPrincipalName, then a user a line. result.csv gets
 -- a line for every one of them, whatever happens to the others; it appears whole or not at all.
--- MSGRAPH_ACCESS_TOKEN holds a token with DeviceManagementManagedDevices.PrivilegedOperations.All.
+-- It signs in as docs/auth.md says, and needs DeviceManagementManagedDevices.PrivilegedOperations.All.
 --
 -- Exit: 0 all accepted, 1 not all, 2 nothing was sent.
 local graph = require "msgraph"
@@ -64,6 +64,8 @@ if not arg[2] then give_up("usage: offboard_list.lua leavers.csv result.csv") en
 local users = read_leavers(arg[1])
 local client <close>, problem = graph.connect()
 if not client then give_up(tostring(problem)) end
+local signed_in, reason = client:sign_in() -- now, not once for each user
+if not signed_in then give_up(tostring(reason)) end
 
 -- Each line is on disk when its user is done; the name becomes right when all are.
 local part = arg[2] .. ".part"

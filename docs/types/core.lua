@@ -314,7 +314,7 @@ function Origin:close() end
 ---                                  "tls_name", "tls_expired", "tls", "reset", "truncated", "timeout_connect", "timeout_first_byte",
 ---                                  "timeout_stall", "timeout", "throttled", "body_too_large", "bad_answer", "proxy", "cancelled", "token_refused",
 ---                                  "store", "store_busy", "bad_request", "bad_option", "foreign_url", "program", "no_memory", "internal"
----@field word? string               the peer's own word: OAuth's `error` of a refused token
+---@field word? string               the peer's own word: OAuth's `error` of a refused token, or signed_out
 ---@field subword? string            its closer word: Entra's `suberror`
 ---@field kind string                "auth" "network" "timeout" "cancelled" "ambiguous" "protocol" "invalid"
 ---@field message string             one sentence, without secrets

@@ -77,6 +77,7 @@ local KINDS = {
   on_behalf_of = { grant = "on_behalf_of", needs = { "assertion" }, proven = true,
     may = { "client_secret", "certificate", "password", "assertion_file" } },
   azure_cli = { common = { "tenant_id" }, needs = {}, may = {} },
+  stored = { common = {}, needs = {}, may = { "profile" } },
   managed_identity = { grant = "managed_identity", common = {}, needs = {}, may = IDENTITIES, one_of = IDENTITIES },
 }
 
@@ -201,6 +202,18 @@ function M.azure_cli(opts)
   return credential
 end
 
+--- The user who signed in with `msgraph login`, in this process or another: the sign-in is renewed for all that use it.
+--- Nobody is asked; when nobody is signed in, graph.connect says so (code "signed_out").
+---@param opts? { profile?: string } default MSGRAPH_PROFILE, "default"
+---@return msgraph.Credential
+function M.stored(opts)
+  local credential, problem = M.make("stored", opts or {})
+  if not credential then error("auth.stored: " .. problem, 2) end
+  local name, failure = require("msgraph.auth.profile").name(opts and opts.profile or "default")
+  if not name then error("auth.stored: " .. failure.message, 2) end
+  return credential
+end
+
 --- What is there: the environment, a managed identity, the sign-in stored by `msgraph login`, the Azure CLI. This is
 --- what a client signs in with that is told nothing; docs/auth.md says more.
 ---@return msgraph.Credential
@@ -271,7 +284,7 @@ end
 
 -- The core is handed what it knows, and no more.
 local CORE = { "grant", "authority", "tenant_id", "client_id", "scope", "client_secret", "certificate", "password",
-  "rs256", "assertion_file", "refresh_token", "assertion", "ca_file", "token",
+  "rs256", "assertion_file", "refresh_token", "assertion", "ca_file", "token", "store",
   "host", "endpoint", "resource", "secret", "thumbprint", "object_id", "resource_id" }
 
 local function make_core(settings)
@@ -292,14 +305,19 @@ end
 ---@class msgraph.Opened
 ---@field core msgraph.core.Credential
 ---@field login? string the host it signs in at
+---@field authority? string where it signs in, unless a host of Azure's or another program does
 ---@field consent_url? string
+---@field kind? string as the credential's; missing for a source of the chain that is not one
+---@field profile? msgraph.auth.Profile of a stored sign-in
+---@field chosen? fun(): msgraph.Opened?, string? of a chain: what it uses, once it has chosen, and its name there
 ---@field guard? msgraph.auth.Guard what a client has to do around each request
 
 local function open(held, settings, spec)
   local made, err = make_core(settings)
   if not made then return nil, err end
   local login = settings.endpoint or settings.authority
-  local opened = { core = made, login = login and login:match("^%a+://([^/:]+)"), consent_url = consent_url(settings) }
+  local opened = { core = made, login = login and login:match("^%a+://([^/:]+)"), authority = settings.authority,
+    consent_url = consent_url(settings) }
   if spec.sign_in then
     local user = require "msgraph.auth.user" -- only who needs it loads it
     opened.guard = user.guard(made, function() return user[spec.sign_in](made, held, settings) end)
@@ -349,6 +367,14 @@ function OPENERS.azure_cli(held, identity)
   return require("msgraph.auth.azure_cli").open(resource_of(identity), held.tenant_id or identity.tenant_id)
 end
 
+function OPENERS.stored(held, identity)
+  local settings, failure = require("msgraph.auth.stored").settings(held.profile, identity)
+  if not settings then return nil, errors.from_failure(failure) end
+  local opened, err = open(held, settings, KINDS.stored)
+  if opened then opened.profile = settings.profile end
+  return opened, err
+end
+
 function OPENERS.default(_, identity)
   return require("msgraph.auth.chain").open(require("msgraph.auth.sources").list(identity))
 end
@@ -370,9 +396,35 @@ end
 function M.open(credential, identity)
   local kind, held = credential.kind, secrets[credential]
   local opener = OPENERS[kind]
-  if not opener then return open_grant(kind, held, identity) end
   local key = (kind == "token" or kind == "callback") and "" or key_of(identity)
-  return shared(held, key, function() return opener(held, identity) end)
+  local opened, err
+  if opener then
+    opened, err = shared(held, key, function() return opener(held, identity) end)
+  else
+    opened, err = open_grant(kind, held, identity)
+  end
+  if opened then opened.kind = kind end
+  return opened, err
+end
+
+--- A user signs in anew, and the sign-in is kept.
+---@package
+---@param store msgraph.core.Store
+---@param identity msgraph.Identity
+---@param kind "device_code"|"auth_code"
+---@param opts table as auth/user.lua takes it
+---@return msgraph.core.Credential?
+---@return msgraph.Error?
+function M.sign_in(store, identity, kind, opts)
+  local settings = merged({ grant = "refresh_token", store = store }, identity, KINDS[kind])
+  local err = lacking(kind, settings)
+  if err then return nil, err end
+  local made
+  made, err = make_core(settings)
+  if not made then return nil, err end
+  local failure = require("msgraph.auth.user")[kind](made, opts, settings)
+  if not failure then return made end
+  return nil, errors.from_failure(failure, nil, settings.authority:match("^%a+://([^/:]+)"), consent_url(settings))
 end
 
 return M

@@ -140,7 +140,7 @@ end
 
 local function result_of(client, item)
   local raw, request = item.raw, item.request
-  if not raw then return nil, errors.from_failure(item.failure, request, client.login, client.consent_url) end
+  if not raw then return nil, errors.from_failure(item.failure, request, client.login, client.opened.consent_url) end
   local body, err = response.read(raw, request)
   if body == nil then return nil, err end
   return response.whole(raw, body)

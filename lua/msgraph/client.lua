@@ -23,7 +23,7 @@ local M = {}
 ---@field package origin msgraph.core.Origin
 ---@field package login? string the sign-in host, where it is another than the endpoint's
 ---@field package signs_in? msgraph.core.Credential one that can get a token by itself
----@field package consent_url? string where an administrator lets the app in
+---@field package opened msgraph.Opened what its credential is opened to
 ---@field package guard? msgraph.auth.Guard of a credential that takes more than the core
 local Client = { __name = "msgraph.Client" }
 Client.__index = Client
@@ -75,7 +75,7 @@ function Client:exchange(request)
   else
     raw, failure = self:deliver(request)
   end
-  if not raw then return nil, errors.from_failure(failure, request, self.login, self.consent_url) end
+  if not raw then return nil, errors.from_failure(failure, request, self.login, self.opened.consent_url) end
   if raw.acted_before and repeatable.done_before(request, raw) then raw.status, raw.body = 204, "" end
   return raw
 end
@@ -183,8 +183,17 @@ function Client:sign_in()
   if self.closed then return nil, errors.from_failure(CLOSED) end
   local failure = self.guard and self.guard.ready(self.origin)
   if not failure and self.signs_in then failure = select(2, loop.sign_in(self.signs_in, "token")) end
-  if failure then return nil, errors.from_failure(failure, nil, self.login, self.consent_url) end
+  if failure then return nil, errors.from_failure(failure, nil, self.login, self.opened.consent_url) end
   return true
+end
+
+--- Who it signs in as, and with what, for people to see. Signs in where that has not been done.
+---@return msgraph.Who?
+---@return msgraph.Error?
+function Client:whoami()
+  local ok, err = self:sign_in()
+  if not ok then return nil, err end
+  return require("msgraph.auth.who").of(self.opened)
 end
 
 Client.read = response.read ---@package
@@ -227,7 +236,7 @@ function M.connect(opts)
   local login = opened.login ~= settings.endpoint:match("^%a+://([^/:]+)") and opened.login or nil
   local client = setmetatable({
     origin = origin, endpoint = settings.endpoint, login = login, guard = opened.guard,
-    signs_in = opened.login and opened.core, consent_url = opened.consent_url,
+    signs_in = opened.login and opened.core, opened = opened,
   }, Client)
   local ok
   ok, failure = loop.open(client)

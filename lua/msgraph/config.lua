@@ -180,8 +180,11 @@ local function find_credential(opts, getenv)
   return credential, err
 end
 
--- An endpoint that is a cloud's own says which cloud it is.
-local function cloud_of(endpoint)
+--- The cloud whose own an endpoint is.
+---@package
+---@param endpoint? string
+---@return string?
+function M.cloud_of(endpoint)
   local wanted = endpoint and endpoint:lower():gsub("/$", "")
   for cloud, own in pairs(M.CLOUDS) do
     if wanted == own then return cloud end
@@ -189,8 +192,8 @@ local function cloud_of(endpoint)
 end
 
 local function find_cloud(opts, getenv)
-  local cloud = opts.cloud or cloud_of(opts.endpoint) or read_env(getenv, "MSGRAPH_CLOUD")
-    or cloud_of(read_env(getenv, "MSGRAPH_ENDPOINT")) or "global"
+  local cloud = opts.cloud or M.cloud_of(opts.endpoint) or read_env(getenv, "MSGRAPH_CLOUD")
+    or M.cloud_of(read_env(getenv, "MSGRAPH_ENDPOINT")) or "global"
   if M.CLOUDS[cloud] then return cloud end
   return nil, environment_error("MSGRAPH_CLOUD", ("no cloud '%s'; there are %s"):format(cloud, CLOUD_NAMES))
 end

@@ -73,6 +73,7 @@ M.HINTS = {
   -- ours
   no_token = "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (docs/auth.md has the other ways), or "
     .. "MSGRAPH_ACCESS_TOKEN, or pass auth = graph.auth.token \"...\" to graph.connect",
+  signed_out = "a user has to sign in: msgraph login; a service does so through its environment (docs/auth.md)",
   managed_identity = "this host has no such managed identity, or does not say so to this process: assign one to it, "
     .. "check client_id, object_id or resource_id, and that this is the Azure host you take it for",
   not_a_list = "only a list has pages: read a single object with get",
@@ -412,7 +413,8 @@ local UNREACHED = { network = true, timeout = true, protocol = true }
 ---@return msgraph.Error
 function M.from_failure(failure, request, login, consent_url)
   local err = {
-    kind = failure.kind, code = failure.code, message = one_line(failure.message or failure.code),
+    kind = failure.kind, code = failure.code,
+    message = failure.code == "no_token" and failure.message or one_line(failure.message or failure.code), -- a list
     status = failure.status, request_id = id_or_nil(failure.request_id),
     client_request_id = failure.client_request_id,
     phase = failure.phase, method = request and request.method, path = request and path_of(request.target),

@@ -31,7 +31,7 @@ local M = {
     workload_identity = auth.workload_identity, refresh_token = auth.refresh_token,
     device_code = auth.device_code, auth_code = auth.auth_code, on_behalf_of = auth.on_behalf_of,
     managed_identity = auth.managed_identity, callback = auth.callback, azure_cli = auth.azure_cli,
-    default = auth.default,
+    stored = auth.stored, default = auth.default,
   },
   --- Literals of a filter: see docs/queries.md.
   filter = query.filter,

@@ -20,8 +20,9 @@ describe("the documentation", function()
   local function run(program)
     local path = helper.tmp() .. "/example.lua"
     helper.write_file(path, program)
-    return helper.sh(("MSGRAPH_ENDPOINT=%s MSGRAPH_CA_FILE=%s MSGRAPH_ACCESS_TOKEN=%s lua5.4 %s")
-      :format(tenant.endpoint, tenant.ca_file, tenant:token(), path))
+    return helper.sh(("env -u MSGRAPH_STORE -u MSGRAPH_PROFILE XDG_STATE_HOME=%s MSGRAPH_ENDPOINT=%s "
+      .. "MSGRAPH_CA_FILE=%s MSGRAPH_ACCESS_TOKEN=%s AZURE_POD_IDENTITY_AUTHORITY_HOST=http://127.0.0.1:9 lua5.4 %s")
+      :format(helper.tmp(), tenant.endpoint, tenant.ca_file, tenant:token(), path))
   end
 
   for page in pages() do

@@ -42,7 +42,7 @@ local function run(auth)
   local script = folder .. "/script.lua"
   helper.write_file(script, SCRIPT:format(auth or "graph.auth.azure_cli {}"))
   local env = { PATH = folder .. ":" .. os.getenv "PATH", MSGRAPH_ENDPOINT = tenant.endpoint,
-    MSGRAPH_CA_FILE = tenant.ca_file, AZURE_POD_IDENTITY_AUTHORITY_HOST = "http://127.0.0.1:9" }
+    MSGRAPH_CA_FILE = tenant.ca_file }
   return program.run({ "lua5.4", script }, env)
 end
 

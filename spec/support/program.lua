@@ -7,16 +7,25 @@ local M = {}
 -- Nothing of whoever runs the specs may show through.
 local CLEAN = {
   "MSGRAPH_ACCESS_TOKEN", "MSGRAPH_ENDPOINT", "MSGRAPH_CA_FILE", "MSGRAPH_CLOUD", "MSGRAPH_SHARED_GATE", "NO_COLOR",
-  "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH",
-  "AZURE_FEDERATED_TOKEN_FILE", "CLICOLOR_FORCE",
+  "CLICOLOR_FORCE", "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH",
+  "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", "MSGRAPH_STORE", "MSGRAPH_STORE_KEY", "MSGRAPH_STORE_KEY_FD",
+  "MSGRAPH_PROFILE", "BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "DBUS_SESSION_BUS_ADDRESS",
+  "MSI_ENDPOINT", "IDENTITY_ENDPOINT",
 }
+
+-- No host with an identity, and nobody who signed in, unless a spec says so: no packet leaves this machine.
+local function defaults()
+  return { AZURE_POD_IDENTITY_AUTHORITY_HOST = "http://127.0.0.1:9", XDG_STATE_HOME = helper.tmp() .. "/state" }
+end
 
 local count = 0
 
 local function command_of(words, env)
   local parts = { "env" }
   for _, name in ipairs(CLEAN) do parts[#parts + 1] = "-u " .. name end
-  for name, value in pairs(env or {}) do parts[#parts + 1] = name .. "=" .. helper.quote(value) end
+  local all = defaults()
+  for name, value in pairs(env or {}) do all[name] = value end
+  for name, value in pairs(all) do parts[#parts + 1] = name .. "=" .. helper.quote(value) end
   for _, word in ipairs(words) do parts[#parts + 1] = helper.quote(word) end
   return table.concat(parts, " ")
 end

@@ -312,9 +312,10 @@ void mgc_credential_failure(const struct mgc_credential *c, struct mgc_error *e)
 {
     if (c->grant == MGC_GIVEN)
         mgc_error_set(e, MGC_ETOKEN, "the token that was given has expired");
-    else if (c->failure.code == MGC_OK)
+    else if (c->failure.code == MGC_OK) {
         mgc_error_set(e, MGC_ETOKEN, "nobody has signed in");
-    else
+        snprintf(e->word, sizeof e->word, "signed_out");
+    } else
         *e = c->failure;
 }
 

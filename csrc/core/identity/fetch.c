@@ -197,8 +197,10 @@ static mgc_code take_turn(struct mgc_credential *c, bool *done, struct mgc_error
     }
     if (rc == MGC_OK && news && mgc_credential_adopt(c, now_ms) != MGC_OK)
         rc = mgc_error_set(e, MGC_ENOMEM, NULL);
-    if (rc == MGC_OK && !mgc_credential_can_renew(c))
+    if (rc == MGC_OK && !mgc_credential_can_renew(c)) {
         rc = mgc_error_set(e, MGC_ETOKEN, "the user has signed out");
+        snprintf(e->word, sizeof e->word, "signed_out");
+    }
     *done = rc == MGC_OK && mgc_credential_freshness(c, now_ms) == MGC_FRESH;
     if (rc != MGC_OK || *done)
         mgc_stored_leave(&c->stored);
@@ -256,6 +258,11 @@ static void learn_clock(struct mgc_credential *c, const struct mgc_attempt *a)
     c->offset_s    = offset <= -OFFSET_MIN_S || offset >= OFFSET_MIN_S ? offset : 0;
 }
 
+static const char *text_or_null(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
 /* Whose sign-in it is: written when a user has signed in, and kept from then on. */
 static bool name_sign_in(const struct mgc_credential *c, const struct mgc_secret *id_token,
                          struct mgc_sign_in *in)
@@ -269,8 +276,9 @@ static bool name_sign_in(const struct mgc_credential *c, const struct mgc_secret
     return mgc_copy_text(&in->authority, c->login->base) &&
            mgc_copy_text(&in->tenant, who.tid[0] != '\0' ? who.tid : c->tenant) &&
            mgc_copy_text(&in->client_id, c->proof.client_id) &&
-           mgc_copy_text(&in->scope, c->scope) && mgc_copy_text(&in->username, who.username) &&
-           mgc_copy_text(&in->object_id, who.oid);
+           mgc_copy_text(&in->scope, c->scope) &&
+           mgc_copy_text(&in->username, text_or_null(who.username)) &&
+           mgc_copy_text(&in->object_id, text_or_null(who.oid));
 }
 
 static mgc_code fill_sign_in(const struct mgc_credential *c, const struct mgc_token_answer *t,

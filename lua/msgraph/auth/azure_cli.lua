@@ -2,12 +2,11 @@
 --- The sign-in of the Azure CLI on this machine, for people at their own terminal: `az account get-access-token`.
 local core = require "msgraph.core"
 local given = require "msgraph.auth.given"
-local loop = require "msgraph.loop"
+local program = require "msgraph.auth.program"
 
 local M = {}
 
 local TIME <const> = 30 -- seconds az is given: it starts slowly
-local LOOK_AGAIN <const> = 0.05
 
 local function failed(message, code)
   return { kind = "auth", code = code or "azure_cli", message = message, phase = "not_sent" }
@@ -20,16 +19,9 @@ local function said(child)
 end
 
 local function wait_for(child)
-  local ends = core.now() + TIME
-  while core.now() < ends do
-    local state, status = child:step()
-    if not state then return status end
-    if state == "ended" then
-      return status ~= 0 and failed(("az ended with status %d: %s"):format(status, said(child))) or nil
-    end
-    loop.sleep(LOOK_AGAIN)
-  end
-  return failed(("az did not end in %d s"):format(TIME))
+  local status, failure = program.wait(child, TIME)
+  if failure then return failure.code == "timeout" and failed("az: " .. failure.message) or failure end
+  return status ~= 0 and failed(("az ended with status %d: %s"):format(status, said(child))) or nil
 end
 
 ---@param resource string "https://graph.microsoft.com"

@@ -32,17 +32,20 @@ local function nothing(tried)
     message = ("there is nothing to sign in with (%s)"):format(table.concat(tried, "; ")) }
 end
 
--- The first source that is there, or what was tried.
-local function pick(sources)
+-- The first source that is there and its name, or what was tried. `self` learns where an administrator would consent.
+local function pick(self, sources)
   local tried = {}
   for _, source in ipairs(sources) do
     local opened, reason, failure = source.open()
-    if opened then failure = try(opened, source.wait) end
-    if opened and not failure then return opened end
-    if failure and not (source.is_absent and source.is_absent(failure)) then return nil, failure end
+    if opened then
+      self.consent_url = opened.consent_url
+      failure = try(opened, source.wait)
+    end
+    if opened and not failure then return opened, source.name end
+    if failure and not (source.is_absent and source.is_absent(failure)) then return nil, nil, failure end
     tried[#tried + 1] = source.name .. ": " .. (failure and errors.from_failure(failure).message or reason)
   end
-  return nil, nothing(tried)
+  return nil, nil, nothing(tried)
 end
 
 --- What a client needs of a chain; nothing is looked at before the first request.
@@ -50,13 +53,14 @@ end
 ---@return msgraph.Opened
 function M.open(sources)
   local waiting, using = turn.new(), setmetatable({}, { __mode = "k" })
-  local chosen, absent, look_at = nil, nil, -1 -- `absent`: what is said until `look_at`
+  local chosen, name, absent, look_at = nil, nil, nil, -1 -- `absent`: what is said until `look_at`
+  local self = { core = assert(core.credential { token = "none" }) } -- never sent
 
   local function is_needed() return not chosen end
   local function choose()
     if core.now() < look_at then return absent end
     local failure
-    chosen, failure = pick(sources)
+    chosen, name, failure = pick(self, sources)
     if failure and failure.code == "no_token" then absent, look_at = failure, core.now() + LOOK_AGAIN end
     return failure
   end
@@ -74,7 +78,9 @@ function M.open(sources)
   function guard.refused(mark, raw, failure)
     return chosen ~= nil and chosen.guard ~= nil and chosen.guard.refused(mark, raw, failure)
   end
-  return { core = assert(core.credential { token = "none" }), guard = guard } -- never sent
+  self.guard = guard
+  function self.chosen() return chosen, name end
+  return self
 end
 
 return M

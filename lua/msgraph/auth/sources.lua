@@ -51,6 +51,14 @@ local function managed_identity(identity)
   }
 end
 
+-- Nobody who signed in, or signed out again, is nothing to use; a sign-in that is refused or can not be read is.
+local function stored(identity)
+  return {
+    name = "stored sign-in", open = function() return open(auth.stored(), identity) end,
+    is_absent = function(failure) return failure.code == "signed_out" end,
+  }
+end
+
 -- A machine with az and nobody signed in to it has nothing to offer either.
 local function azure_cli(identity)
   return {
@@ -62,7 +70,7 @@ end
 ---@param identity msgraph.Identity
 ---@return msgraph.auth.Source[]
 function M.list(identity)
-  return { environment(identity), managed_identity(identity), azure_cli(identity) }
+  return { environment(identity), managed_identity(identity), stored(identity), azure_cli(identity) }
 end
 
 return M

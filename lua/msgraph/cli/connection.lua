@@ -4,30 +4,49 @@
 -- There is none for tokens and secrets: what stands on a command line, everybody on the machine can read.
 local graph = require "msgraph"
 local errors = require "msgraph.cli.errors"
+local profile = require "msgraph.auth.profile"
 
 local M = {}
 
 --- For the end of a help text.
 M.HELP = [[
 Environment:
+  MSGRAPH_PROFILE        which sign-in of `msgraph login`, instead of "default"
   MSGRAPH_ACCESS_TOKEN   the token. There is no option for it: `ps` shows options to everybody
   AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH or
   AZURE_FEDERATED_TOKEN_FILE   instead of a token: the app that signs in
   MSGRAPH_ENDPOINT, MSGRAPH_CA_FILE, MSGRAPH_CLOUD   as the options, which win]]
 
---- Adds the options to a command.
-function M.describe(command)
-  command:option "--endpoint":argname "<url>":description "Graph's address, https://host[:port]."
+--- What argparse calls a converter: nil and a message for what will not do.
+function M.profile_name(text)
+  local name, failure = profile.name(text)
+  return name, failure and failure.message
+end
+
+--- Adds the option that names a sign-in.
+function M.describe_profile(command, description)
+  command:option "--profile":argname "<name>":convert(M.profile_name):description(description)
+end
+
+--- Adds the options that say which cloud.
+function M.describe_cloud(command)
   command:option "--ca-file":argname "<file>":description "Authorities to trust (PEM) instead of the system's."
   command:option "--cloud":argname "<name>":choices { "global", "usgov", "dod", "china", "bleu", "delos" }
     :description "National cloud: global, usgov, dod, china, bleu, delos."
+end
+
+--- Adds the options to a command.
+function M.describe(command)
+  command:option "--endpoint":argname "<url>":description "Graph's address, https://host[:port]."
+  M.describe_cloud(command)
+  M.describe_profile(command, "Who signed in with `msgraph login --profile`, whatever the environment says.")
 end
 
 --- The options as typed, for a command to type next.
 ---@return string[] words
 function M.words(args)
   local words = {}
-  for _, name in ipairs { "endpoint", "ca_file", "cloud" } do
+  for _, name in ipairs { "endpoint", "ca_file", "cloud", "profile" } do
     if args[name] then
       words[#words + 1] = "--" .. name:gsub("_", "-")
       words[#words + 1] = args[name]
@@ -46,7 +65,8 @@ end
 ---@return string? outcome
 ---@return string? message
 function M.open(args)
-  local client, err = graph.connect { endpoint = args.endpoint, ca_file = args.ca_file, cloud = args.cloud }
+  local client, err = graph.connect { endpoint = args.endpoint, ca_file = args.ca_file, cloud = args.cloud,
+    auth = args.profile and graph.auth.stored { profile = args.profile } or nil }
   local ok = client
   if client then ok, err = client:sign_in() end
   if ok then return client end

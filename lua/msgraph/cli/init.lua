@@ -23,7 +23,9 @@ M.EXITS = {
 }
 
 local COMMANDS = {}
-for i, name in ipairs { "remove_all_devices", "request", "sim" } do COMMANDS[i] = require("msgraph.cli." .. name) end
+for i, name in ipairs { "login", "logout", "whoami", "profiles", "doctor", "remove_all_devices", "request", "sim" } do
+  COMMANDS[i] = require("msgraph.cli." .. name)
+end
 
 local REPORT = [[
 This is a bug in msgraph. Please open an issue in its repository with the lines above; there is no token in them.]]
@@ -55,10 +57,12 @@ local FIRST_STEPS = [[
 Begin here:
   msgraph sim                                            a simulated tenant, to try things on
   msgraph remove-all-devices --dry-run ada@contoso.com   shows what would happen
+  msgraph login --tenant contoso.com --client-id ID      signs you in, once
+  msgraph doctor                                         checks what the rest needs
   msgraph help remove-all-devices                        permissions, examples, exit codes
 
-MSGRAPH_ACCESS_TOKEN holds the token, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET sign in;
-no option takes them.]]
+A service signs in with AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or has a token in
+MSGRAPH_ACCESS_TOKEN; no option takes them.]]
 
 local function version()
   local curl = core.curl()

@@ -1,7 +1,9 @@
 -- lua/msgraph/sim/identity.lua - who is asking, and what they may do.
 --
--- A token is opaque to its bearer and looks like a real one in size and form. What it stands for is
--- kept here, under the token's text, and nowhere else.
+-- A token looks like a real one in size and form, and says who it is for; its signature is none. What counts is
+-- kept here, under the token's text: what the text says decides nothing.
+local base64 = require "msgraph.sim.login.base64"
+local json = require "msgraph.sim.json"
 local random = require "msgraph.sim.random"
 local refusal = require "msgraph.sim.login.refusal"
 
@@ -96,11 +98,46 @@ function Identity:issue(opts, user, now)
   }
 end
 
+local function names_of(held)
+  local names = {}
+  for name in pairs(held) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local PAYLOAD_LENGTH <const> = 860 -- bytes, as with the service
+local CLAIMS = { "aud", "appid", "name", "oid", "roles", "scp", "tid", "upn", "xms_st" }
+
+-- What the text says. No times: the same seed makes the same text.
+local function payload(self, caller)
+  local user, names = caller.user, names_of(caller.scopes)
+  local claims = {
+    aud = caller.audience or "https://graph.microsoft.com", appid = caller.client_id, tid = self.tenant_id,
+    name = user and user.displayName, oid = user and user.id, upn = user and user.userPrincipalName,
+    scp = caller.kind == "delegated" and table.concat(names, " ") or nil,
+    roles = caller.kind ~= "delegated" and json.array(names) or nil,
+  }
+  local present = {}
+  for _, name in ipairs(CLAIMS) do
+    if claims[name] or name == "xms_st" then present[#present + 1] = name end
+  end
+  claims.xms_st = ""
+  local length = #json.encode(json.ordered(claims, present))
+  claims.xms_st = self.stream:text(math.max(0, PAYLOAD_LENGTH - length), BASE64URL)
+  return json.encode(json.ordered(claims, present))
+end
+
+--- As long as a signature of 256 bytes, whose last symbol has two bits to say.
+---@return string
+function Identity:signature()
+  return self.stream:text(341, BASE64URL) .. "w"
+end
+
 --- Makes the text that stands for a caller.
 ---@param caller msgraph.sim.Caller without its serial
 ---@return string
 function Identity:mint(caller)
-  local token = table.concat({ HEADER, self.stream:text(1150, BASE64URL), self.stream:text(342, BASE64URL) }, ".")
+  local token = table.concat({ HEADER, base64.url(payload(self, caller)), self:signature() }, ".")
   caller.serial = self:stamp()
   self.callers[token] = caller
   return token

@@ -46,11 +46,12 @@ local BASE64URL <const> = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 ---@param parts msgraph.sim.LoginParts
 ---@return msgraph.sim.Login
 function M.new(parts)
-  local registrations = apps.new(parts.seed)
+  local registrations, tenant_id = apps.new(parts.seed), random.id(parts.seed, KIND_OF_TENANT, 0)
+  parts.identity.tenant_id = tenant_id
   return setmetatable({
     seed = parts.seed, store = parts.store, identity = parts.identity, clock = parts.clock,
     lifetime = parts.token_lifetime or HOUR, interval = parts.device_code_interval or 5,
-    tenant_id = random.id(parts.seed, KIND_OF_TENANT, 0),
+    tenant_id = tenant_id,
     stream = random.stream(parts.seed, KIND_OF_STREAM, 0),
     apps = registrations, machine = registrations:add {},
     refresh = {}, codes = {}, devices = {}, policies = {}, seen = {},
@@ -353,7 +354,7 @@ local function id_token(login, ctx, app, grant)
     preferred_username = user.userPrincipalName, sub = user.id, tid = login.tenant_id, ver = "2.0",
     nonce = grant.nonce,
   }
-  return JWT_HEADER .. "." .. base64.url(claims) .. "." .. login:opaque("", 342)
+  return JWT_HEADER .. "." .. base64.url(claims) .. "." .. login.identity:signature()
 end
 
 local function client_info(login, user)

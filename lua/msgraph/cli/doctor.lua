@@ -1,0 +1,215 @@
+-- lua/msgraph/cli/doctor.lua
+--- `msgraph doctor`: looks at everything a run needs, before one begins. Changes nothing.
+local auth = require "msgraph.auth"
+local config = require "msgraph.config"
+local connection = require "msgraph.cli.connection"
+local core = require "msgraph.core"
+local errors = require "msgraph.cli.errors"
+local graph = require "msgraph"
+local graph_errors = require "msgraph.errors"
+local http_date = require "msgraph.cli.http_date"
+local json = require "msgraph.json"
+local loop = require "msgraph.loop"
+local pretty = require "msgraph.cli.pretty"
+local profiles = require "msgraph.auth.profile"
+local table_of = require "msgraph.cli.table"
+local terminal = require "msgraph.cli.terminal"
+
+local M = {
+  name = "doctor",
+  summary = "Check what a run needs: network, clock, sign-in, permissions, licence.",
+  exits = { "done", "failed", "auth", "usage", "internal", "interrupted" },
+}
+
+M.DESCRIPTION = [[
+Looks at what remove-all-devices needs and tells, a line each, what is well, what may hurt and what fails, and what to
+do about it. Reads one device at most, and changes nothing.]]
+
+M.EXAMPLES = [[
+Examples:
+  msgraph doctor
+  msgraph doctor --profile test --json
+]] .. "\n" .. connection.HELP
+
+function M.describe(command)
+  command:flag "--json":description "A JSON object a line for each check."
+  connection.describe(command)
+end
+
+-- ---- what is told ---------------------------------------------------------------------------------
+
+local COLOURS = { ok = "green", warn = "yellow", fail = "red" }
+local NAME_WIDTH <const> = 12
+
+-- `advice`: what to do, where there is something. `outcome`: how the command ends because of it.
+local function tell(run, name, state, text, advice, outcome)
+  if state == "fail" then run.outcome = run.outcome ~= "auth" and outcome or run.outcome end
+  if run.json then
+    return terminal.out(pretty.line(json.encode { check = name, state = state, text = terminal.clean(text),
+      advice = advice and terminal.clean(advice) }) .. "\n")
+  end
+  local line = ("%s  %s  %s\n"):format(terminal.paint(table_of.pad(state, 4), COLOURS[state]),
+    table_of.pad(name, NAME_WIDTH), terminal.clean(text))
+  terminal.out(terminal.scrub(line .. (advice and "      " .. terminal.clean(advice) .. "\n" or "")))
+end
+
+local function tell_error(run, name, err)
+  tell(run, name, "fail", errors.line(err), err.hint, errors.outcome(err) == "auth" and "auth" or "failed")
+end
+
+-- ---- this machine ---------------------------------------------------------------------------------
+
+local function check_library(run)
+  local curl = core.curl()
+  tell(run, "library", "ok", ("msgraph %s, libcurl %s, %s, HTTP/%s"):format(core.version, curl.version, curl.ssl,
+    curl.http))
+end
+
+-- What libcurl looks at for https; the name and password in it are nobody's business.
+local function check_proxy(run)
+  local found = {}
+  for _, name in ipairs { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY" } do
+    local value = os.getenv(name) or ""
+    if value ~= "" then found[#found + 1] = name .. "=" .. value:gsub("//[^/]*@", "//***@"):gsub("^[^/]*@", "***@") end
+  end
+  tell(run, "proxy", "ok", #found > 0 and table.concat(found, ", ") or "none in the environment")
+end
+
+local function check_store(run, name)
+  local profile, failure, sign_in
+  name, failure = profiles.name(name)
+  if name and not profiles.exists(name) then
+    return tell(run, "store", "ok", ("nothing is kept for profile %s"):format(name))
+  end
+  if name then profile, failure = profiles.open(name) end
+  if profile then sign_in, failure = profiles.read(profile) end
+  if not sign_in then return tell_error(run, "store", graph_errors.from_failure(failure)) end
+  local text = ("%s, %s, its key: %s"):format(profile.path,
+    sign_in.has_refresh_token and "signed in" or "signed out", profiles.KEYS[profile.key])
+  if profile.key ~= "none" then return tell(run, "store", "ok", text) end
+  tell(run, "store", "warn", text, "to have it encrypted: msgraph logout, then msgraph login")
+end
+
+-- ---- the way there --------------------------------------------------------------------------------
+
+local SKEW_WARN <const>, SKEW_FAIL <const> = 60, 300 -- seconds; Entra accepts assertions five minutes off
+local PROBE_TIME <const> = 15
+
+-- Any answer will do: it came over TLS that was verified.
+local function probe(url, ca_file)
+  local origin, failure = core.origin { endpoint = url, ca_file = ca_file,
+    credential = assert(core.credential { token = "none" }) }
+  if not origin then return nil, failure end
+  local guard <close> = origin -- luacheck: ignore 211
+  return loop.exchange(origin, { method = "GET", target = "/", retry = false, deadline = PROBE_TIME }, origin)
+end
+
+local function check_host(run, name, url, ca_file)
+  local raw, failure = probe(url, ca_file)
+  if not raw then return tell_error(run, name, graph_errors.from_failure(failure)) end
+  tell(run, name, "ok", ("%s answers over TLS, trusted by %s"):format(url, ca_file or "the system's authorities"))
+  run.server_time = run.server_time or http_date.parse(core.header(raw.headers, "Date"))
+  run.local_time = run.local_time or os.time()
+end
+
+local function check_clock(run)
+  if not run.server_time then return end -- nobody answered, which has been told
+  local off = run.local_time - run.server_time
+  local state = math.abs(off) > SKEW_FAIL and "fail" or math.abs(off) > SKEW_WARN and "warn" or "ok"
+  tell(run, "clock", state, ("%d s %s the server's"):format(math.abs(off), off < 0 and "behind" or "ahead of"),
+    state ~= "ok" and "set this machine's clock: timedatectl set-ntp true" or nil, "failed")
+end
+
+-- ---- the sign-in ----------------------------------------------------------------------------------
+
+local function check_sign_in(run, client)
+  local who, err = client:whoami()
+  if not who then return tell_error(run, "sign-in", err) end
+  local name = who.username or who.app_name or who.app_id or "an account that the token does not name"
+  tell(run, "sign-in", "ok", ("as %s%s, from %s"):format(name, who.tenant_id and ", tenant " .. who.tenant_id or "",
+    who.source or who.kind))
+  return who
+end
+
+-- What each command needs; any one of its permissions will do.
+local DEVICES <const> = "DeviceManagementManagedDevices."
+local NEEDS = {
+  { "remove-all-devices", "fail", { DEVICES .. "PrivilegedOperations.All" } },
+  { "--wait, --dry-run", "warn", { DEVICES .. "Read.All", DEVICES .. "ReadWrite.All" } },
+}
+
+local function holds(who, wanted)
+  for _, list in ipairs { who.scopes, who.roles } do
+    for _, held in ipairs(list) do
+      for _, name in ipairs(wanted) do
+        if held == name then return true end
+      end
+    end
+  end
+  return false
+end
+
+local function advice_for(client)
+  local url = client.opened.consent_url
+  return url and "add it to the app registration, then have an administrator open " .. url
+    or "add it to the app registration, and have an administrator consent"
+end
+
+local function check_permissions(run, client, who)
+  if not who.scopes then
+    return tell(run, "permissions", "warn", "the token does not say which it has",
+      "see what a dry run says: msgraph remove-all-devices --dry-run USER")
+  end
+  for _, need in ipairs(NEEDS) do
+    local ok = holds(who, need[3])
+    local text = ("%s: %s%s"):format(need[1], need[3][1], ok and "" or " is missing")
+    tell(run, "permissions", ok and "ok" or need[2], text, not ok and advice_for(client) or nil, "auth")
+  end
+end
+
+-- Intune refuses every request of a tenant without a licence.
+local function check_licence(run, client)
+  local page, err = client:get("/deviceManagement/managedDevices", { select = { "id" }, top = 1 })
+  if page then return tell(run, "licence", "ok", "Intune answers for this tenant") end
+  if err.reason == "licence_missing" then return tell(run, "licence", "fail", errors.line(err), err.hint, "auth") end
+  tell(run, "licence", "warn", "can not be told: " .. errors.line(err), err.hint)
+end
+
+-- ---- all of it ------------------------------------------------------------------------------------
+
+-- Where it signs in: as the credential says; where there is none yet, as it would.
+local ELSEWHERE = { token = true, callback = true, managed_identity = true, azure_cli = true }
+
+local function authority_of(client, identity)
+  local opened = client.opened
+  if opened.chosen then opened = opened.chosen() or opened end
+  return opened.authority or not ELSEWHERE[opened.kind] and identity.authority or nil
+end
+
+function M.run(args)
+  local run = { json = args.json, outcome = "done" }
+  check_library(run)
+  check_proxy(run)
+  check_store(run, args.profile)
+  local opts = { endpoint = args.endpoint, ca_file = args.ca_file, cloud = args.cloud, auth = auth.token "none" }
+  local settings, err = config.resolve(opts)
+  opts.auth = args.profile and graph.auth.stored { profile = args.profile } or nil
+  local client <close>, failed = graph.connect(opts)
+  if not settings then
+    tell_error(run, "settings", err)
+    return run.outcome
+  end
+  local who = client and check_sign_in(run, client)
+  if not client then tell_error(run, "sign-in", failed) end
+  local authority = client and authority_of(client, settings.identity)
+  if authority then check_host(run, "sign-in host", authority, settings.ca_file) end
+  check_host(run, "Graph", settings.endpoint, settings.ca_file)
+  check_clock(run)
+  if who then
+    check_permissions(run, client, who)
+    check_licence(run, client)
+  end
+  return run.outcome
+end
+
+return M
