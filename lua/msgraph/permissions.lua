@@ -22,7 +22,7 @@ local function split(path)
   path = path:gsub("^%a[%w+.-]*://[^/]*", ""):gsub("[?#].*$", ""):gsub("^/v1%.0/", "/"):gsub("^/beta/", "/")
   path = path:gsub("%(([^()/]*)%)", "/%1")
   local segments = {}
-  for segment in path:gmatch("[^/]+") do segments[#segments + 1] = segment:lower() end
+  for segment in path:gmatch("[^/]+") do segments[#segments + 1] = segment:lower():gsub("^'(.*)'$", "%1") end
   if SUFFIXES[segments[#segments]] then segments[#segments] = nil end
   if segments[1] == "me" then table.insert(segments, 1, "users") end
   return segments
