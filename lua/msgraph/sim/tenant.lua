@@ -125,7 +125,9 @@ local function split(path)
   for text in path:gsub("/$", ""):gmatch("/([^/]*)") do
     local segment = decode_segment(text)
     if not segment then return nil end
-    segments[#segments + 1] = segment
+    local name, key = segment:match("^(%w+)%((.+)%)$") -- devices(deviceId='...') and users('...')
+    if name then segments[#segments + 1] = name end
+    segments[#segments + 1] = key and key:gsub("^'(.*)'$", "%1") or segment
   end
   return segments
 end
