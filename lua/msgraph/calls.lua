@@ -206,7 +206,7 @@ M.user.calendar = {
   cancel_event = { "POST", "/events/{event}/cancel", takes = COMMENT, body = as_it_is, effect = "converge",
     again = "gone", about = "cancels a meeting, of a series the whole; organizer only" },
   decline_event = { "POST", "/events/{event}/decline", takes = { comment = "string", sendResponse = "boolean" },
-    body = as_it_is, effect = "command", again = "acts", about = "declines a meeting" },
+    body = as_it_is, effect = "converge", again = "gone", about = "declines a meeting of somebody else's" },
   delete_event = { "DELETE", "/events/{event}", effect = "converge", again = "gone",
     about = "deletes an event; in the organizer's calendar that cancels it" },
   calendar_permissions = { "GET", "/calendar/calendarPermissions", list = true, effect = "read",
