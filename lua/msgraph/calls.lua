@@ -23,6 +23,7 @@ local M = {}
 ---                         "table": any properties; "string", "list"
 ---@field needs? string[]   fields that must be there
 ---@field body? table|fun(given: any, of: msgraph.CallContext): table
+---@field permissions? string[]  these together, where they are less than what the path in general needs, or more
 ---@field by_object_id? boolean  the resource's object id is needed, a principal name does not do
 
 ---@class msgraph.CallContext
@@ -76,6 +77,8 @@ local function method_path(method)
   return ("/authentication/%sMethods/{method}"):format(kind), method.id
 end
 
+local SWITCH = { "User.EnableDisableAccount.All", "User.Read.All" } -- of the property accountEnabled (FACTS 2.1)
+
 local PASSWORD_METHOD <const> = "28c10230-6103-485e-b985-444c60001490" -- the same for everybody (FACTS 2.1)
 
 -- ---- users --------------------------------------------------------------------------------------
@@ -83,17 +86,19 @@ local PASSWORD_METHOD <const> = "28c10230-6103-485e-b985-444c60001490" -- the sa
 M.user = { root = "/users/{id}", allow_me = true }
 
 M.user.account = {
-  get = { "GET", "", effect = "read", about = "the user; `select` what is not sent by itself (accountEnabled)" },
+  get = { "GET", "", permissions = { "User.Read.All" }, effect = "read",
+    about = "the user; `select` what is not sent by itself, such as accountEnabled" },
   update = { "PATCH", "", takes = "table", body = as_it_is, effect = "converge", again = "same",
     about = "sets properties" },
-  disable = { "PATCH", "", body = { accountEnabled = false }, effect = "converge", again = "same",
+  disable = { "PATCH", "", body = { accountEnabled = false }, permissions = SWITCH, effect = "converge", again = "same",
     about = "blocks sign-in; tokens already issued live on" },
-  enable = { "PATCH", "", body = { accountEnabled = true }, effect = "converge", again = "same",
+  enable = { "PATCH", "", body = { accountEnabled = true }, permissions = SWITCH, effect = "converge", again = "same",
     about = "allows sign-in" },
   revoke_sessions = { "POST", "/revokeSignInSessions", effect = "converge", again = "same",
     about = "ends refresh tokens and browser sessions, within minutes; not those of guests at home" },
   set_password = { "PATCH", "", takes = { password = "string", forceChangePasswordNextSignIn = "boolean" },
-    needs = { "password" }, body = under "passwordProfile", effect = "converge", again = "same",
+    needs = { "password" }, body = under "passwordProfile", permissions = { "User-PasswordProfile.ReadWrite.All" },
+    effect = "converge", again = "same",
     about = "sets the password; an app needs a role above the user's too" },
   reset_password = { "POST", "/authentication/methods/" .. PASSWORD_METHOD .. "/resetPassword",
     takes = { newPassword = "string" }, body = as_it_is, effect = "command", again = "acts",
@@ -111,7 +116,7 @@ M.user.people = {
 
 M.user.licenses = {
   licenses = { "GET", "", pick = "licenseAssignmentStates", query = { select = "id,licenseAssignmentStates" },
-    effect = "read", about = "each `skuId`, with `assignedByGroup` where it comes with a group" },
+    permissions = { "User.Read.All" }, effect = "read", about = "each `skuId`, with `assignedByGroup` where it comes with a group" },
   assign_licenses = { "POST", "/assignLicense", takes = "list", effect = "converge", again = "same",
     body = function(given) return { addLicenses = json.array(given), removeLicenses = json.array() } end,
     about = "gives licences: a list of { skuId =, disabledPlans = }" },
