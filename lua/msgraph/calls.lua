@@ -116,7 +116,8 @@ M.user.people = {
 
 M.user.licenses = {
   licenses = { "GET", "", pick = "licenseAssignmentStates", query = { select = "id,licenseAssignmentStates" },
-    permissions = { "User.Read.All" }, effect = "read", about = "each `skuId`, with `assignedByGroup` where it comes with a group" },
+    permissions = { "User.Read.All" }, effect = "read",
+    about = "each `skuId`, with `assignedByGroup` where it comes with a group" },
   assign_licenses = { "POST", "/assignLicense", takes = "list", effect = "converge", again = "same",
     body = function(given) return { addLicenses = json.array(given), removeLicenses = json.array() } end,
     about = "gives licences: a list of { skuId =, disabledPlans = }" },

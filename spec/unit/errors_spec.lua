@@ -117,7 +117,7 @@ describe("an error body of Graph", function()
         .. '"RoleInstance":"AM4PEPF00027A61"}}' } })
     assert.equal("Mon, 23 Nov 2026 10:00:00 GMT", err.date)
     assert.equal("West Europe, ring 5, AM4PEPF00027A61", err.ags)
-    for _, odd in ipairs { "", "x", "[]", '{"ServerInfo":5}', '{"ServerInfo":{"DataCenter":7}}', '{"ServerInfo":{}}' } do
+    for _, odd in ipairs { "", "x", "[]", '{"ServerInfo":5}', '{"ServerInfo":{"DataCenter":7}}' } do
       assert.is_nil(of(503, "", { headers = { ["x-ms-ags-diagnostic"] = odd } }).ags)
     end
   end)
@@ -278,8 +278,8 @@ describe("a refusal that only its words explain", function()
 end)
 
 describe("bodies at random", function()
-  local WORDS = { '"error"', '"message"', '"code"', '"innerError"', '"details"', '"Message"', '"odata.error"', ":", ",", "{",
-    "}", "[", "]", "null", "true", "5", "1e999", '"x"', '""', '"{\\"Message\\":"', '"\\u0000"', "\255", " ", "\0",
+  local WORDS = { '"error"', '"message"', '"code"', '"innerError"', '"details"', '"Message"', '"odata.error"', ":", ",",
+    "{", "}", "[", "]", "null", "true", "5", "1e999", '"x"', '""', '"{\\"Message\\":"', '"\\u0000"', "\255", " ", "\0",
     '"target"', '"request-id"', '"error_description"', '"suberror"', '"ErrorCode"', "-", "e", "\\" }
 
   -- A value of JSON, with the names an error has and anything for their values.
@@ -303,7 +303,8 @@ describe("bodies at random", function()
   end
 
   local function nested() -- a document in the message, as Intune has it
-    return json.encode { error = { code = "x", message = json.encode(value(1)), details = value(1), innerError = value(1) } }
+    return json.encode { error = { code = "x", message = json.encode(value(1)), details = value(1),
+      innerError = value(1) } }
   end
 
   for name, make in pairs { soup = soup, values = function() return json.encode(value(1)) end, nested = nested } do

@@ -22,9 +22,11 @@ describe("a DELETE that would delete the object at the end of a link", function(
   end
 
   for _, path in ipairs {
-    "/groups/g/members/u/$ref", "/groups/g/members/u/$ref/", "/groups/g/members/u/%24ref", "/groups/g/members/$ref?@id=x",
+    "/groups/g/members/u/$ref", "/groups/g/members/u/$ref/", "/groups/g/members/u/%24ref",
+    "/groups/g/members/$ref?@id=x",
     "/users/u/manager/$ref", "/users/u", "/groups/g", "/teams/t/members/m", "/teams/t/channels/c/members/m",
-    "/groups/g/team/members/m", "/teams/t/primaryChannel/members/m", "/chats/c/members/m", "/me/joinedTeams/t/members/m",
+    "/groups/g/team/members/m", "/teams/t/primaryChannel/members/m", "/chats/c/members/m",
+    "/me/joinedTeams/t/members/m",
     "/users/u/appRoleAssignments/a", "/oauth2PermissionGrants/g", "/devices/d", "", "/",
     "/roleManagement/directory/roleAssignments/x", "/users/u/authentication/phoneMethods/p",
   } do
@@ -35,7 +37,8 @@ describe("a DELETE that would delete the object at the end of a link", function(
     for _, method in ipairs { "GET", "POST", "PATCH", "PUT", "HEAD" } do
       assert.is_nil(membership.mistake(method, "/groups/g/members/u"))
     end
-    local body = { requests = { { method = "GET", url = "/users" }, { method = "DELETE", url = "/groups/g/members/u" } } }
+    local body = { requests = { { method = "GET", url = "/users" },
+      { method = "DELETE", url = "/groups/g/members/u" } } }
     assert.is_string(membership.mistake("POST", "/$batch", body))
     assert.is_string(membership.mistake("POST", "/v1.0/%24batch",
       '{"requests":[{"method":"DELETE","url":"groups/g/owners/u"}]}'))
