@@ -50,3 +50,28 @@ describe("docs/resources.md", function()
     end
   end
 end)
+
+describe("docs/types/resources.lua", function()
+  local types = helper.read_file(helper.ROOT .. "docs/types/resources.lua")
+
+  it("has a field for every method of every thing, and no other", function()
+    for kind, topics in pairs(calls) do
+      if topics.root then
+        local maker = ("\n%%-%%-%%-@field %s fun%%([^\n]*: msgraph%%.(%%u%%w+)\n"):format(kind)
+        local class = assert(types:match(maker), kind)
+        local pattern = ("\n%%-%%-%%-@class msgraph%%.%s: msgraph%%.Thing\n(.-\n)\n"):format(class)
+        local fields = assert((types .. "\n\n"):match(pattern), class)
+        local listed = {}
+        for name in fields:gmatch("%-%-%-@field ([%w_]+) fun%(") do listed[name] = true end
+        for _, list in pairs(topics) do
+          for name, call in pairs(type(list) == "table" and list or {}) do
+            assert.is_true(listed[name], name)
+            assert.is_truthy(fields:find(call.about, 1, true), name)
+            listed[name] = nil
+          end
+        end
+        assert.same({}, listed)
+      end
+    end
+  end)
+end)

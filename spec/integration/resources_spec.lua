@@ -410,6 +410,28 @@ describe("a thing", function()
     assert.equal(200, assert(s.admin:request(s.ada:request "licenses")).status)
   end)
 
+  it("builds requests that travel in a batch", function()
+    local results, errors = s.admin:batch { s.ada:request "licenses", s.ada:request("update", { department = "Alumni" }),
+      s.ada:request("remove_from_group", group_of(s, "Finance")), s.ada:request "manager" }
+    assert.equal(s.ada.id, assert(results[1].body).id)
+    assert.equal("mail_enabled_group", errors[3].reason)
+    assert.equal("grace@contoso.com", results[4].body.userPrincipalName)
+    local poor <close> = connect(s.tenant, s.tenant:token { scopes = { "Sites.Selected" } })
+    errors = select(2, poor:batch { s.ada:request "disable", s.ada:request "manager" })
+    assert.equal("User.ReadWrite.All", errors[1].permissions.least.application)
+    assert.equal("User.Read.All", errors[2].permissions.least.delegated)
+  end)
+
+  it("goes with others in a batch where its task is told so", function()
+    local before = #s.tenant:requests()
+    local groups, errors = graph.map({ "VPN", "Engineering", "Finance" }, { batch = true }, function(name)
+      return s.ada:remove_from_group(group_of(s, name))
+    end)
+    assert.same({ true, true, nil, n = 3 }, groups)
+    assert.equal("mail_enabled_group", errors[3].reason)
+    assert.equal(before + 4, #s.tenant:requests())
+  end)
+
   for what, case in pairs {
     ["an empty id"] = { function() s.admin:user("") end, "user: id" },
     ["a number for an id"] = { function() s.admin:group(5) end, "group: id must be a string, got number" },

@@ -23,7 +23,9 @@ M.EXITS = {
 }
 
 local COMMANDS = {}
-for i, name in ipairs { "remove_all_devices", "request", "permissions", "sim" } do COMMANDS[i] = require("msgraph.cli." .. name) end
+for i, name in ipairs { "remove_all_devices", "request", "permissions", "sim" } do
+  COMMANDS[i] = require("msgraph.cli." .. name)
+end
 
 local REPORT = [[
 This is a bug in msgraph. Please open an issue in its repository with the lines above; there is no token in them.]]
