@@ -32,7 +32,8 @@ local M = {}
 
 -- ---- again --------------------------------------------------------------------------------------
 
-local function is_gone(err) return err.kind == "not_found" end
+-- A reason says more than that it is not there: no_mailbox, say.
+local function is_gone(err) return err.kind == "not_found" and not err.reason end
 
 --- What a second sending answers, and how to see in an Error that nothing was left to do.
 M.AGAIN = {

@@ -4,6 +4,8 @@
 -- The index (msgraph.permissions.index, generated: see `make permissions`) holds the requests of offboarding, 130 of
 -- them in 30 KB: those this library makes, and others a workflow may make. It is loaded at the first question.
 -- A request that is not in it may be a good one: nothing is known about it, that is all.
+local json = require "msgraph.json"
+
 local M = {}
 
 ---@class msgraph.Needs                 what one request needs
@@ -63,7 +65,7 @@ end
 local function names_of(set)
   local names = {}
   for number in index.data.sets[set]:gmatch("%d+") do names[#names + 1] = index.data.names[tonumber(number)][1] end
-  return names
+  return json.array(names)
 end
 
 local function needs_of(row)

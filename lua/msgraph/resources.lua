@@ -58,14 +58,19 @@ local function linker(client)
   end
 end
 
--- The options of the row, with the resource's id in a filter's quotes.
-local function query_of(call, handle)
-  if not call.query then return nil end
-  local query, quoted = {}, handle.id:gsub("'", "''")
-  for name, value in pairs(call.query) do
-    query[name] = type(value) == "string" and value:gsub("{id}", { ["{id}"] = quoted }) or value
+-- The options of the row, with the resource's id in a filter's quotes, and those given. What makes the call what it
+-- is cannot be given: another filter would answer with everybody's.
+local function options_of(call, handle, given)
+  if not call.query then return given end
+  local options, quoted = {}, handle.id:gsub("'", "''")
+  for name, value in pairs(given or {}) do
+    if call.query[name] ~= nil then error(("option '%s' is the method's own"):format(name), 0) end
+    options[name] = value
   end
-  return query
+  for name, value in pairs(call.query) do
+    options[name] = type(value) == "string" and value:gsub("{id}", { ["{id}"] = quoted }) or value
+  end
+  return options
 end
 
 -- The path, and how many of the arguments it has used up.
@@ -108,30 +113,21 @@ local function build(handle, name, args)
   if args.n > last then error(("%d arguments at most, got %d"):format(last, args.n), 0) end
   local body = call.body
   if type(body) == "function" then body = body(given, { id = handle.id, link = linker(handle.client) }) end
-  local request = { method = call[1], path = path, body = body }
-  return request, query_of(call, handle), call.effect == "read" and given or nil
+  return { method = call[1], path = path, body = body },
+    call.effect == "read" and options_of(call, handle, given) or nil
 end
 
 -- Raises what is the caller's mistake, at whoever called the method: `level` as error counts it from here.
 local function prepare(handle, name, args, level)
-  local ok, request, query, opts = pcall(build, handle, name, args)
+  local ok, request, opts = pcall(build, handle, name, args)
   if not ok then
     local message = tostring(request)
     error(message:find(name .. ":", 1, true) == 1 and message or ("%s: %s"):format(name, message), level + 1)
   end
-  return request, query, opts
+  return request, opts
 end
 
 -- ---- sending ------------------------------------------------------------------------------------
-
--- The options of the row and those given; a name in both is the given one's.
-local function merged(query, opts)
-  if not query or not opts then return query or opts end
-  local out = {}
-  for name, value in pairs(query) do out[name] = value end
-  for name, value in pairs(opts) do out[name] = value end
-  return out
-end
 
 local function judge(call, body, err)
   if not err then
@@ -159,8 +155,8 @@ function SENDERS.PUT(client, _, request) return client:put(request.path, request
 local function method_of(name)
   return function(self, ...)
     local call = self.calls[name]
-    local request, query, opts = prepare(self, name, table.pack(...), 2)
-    return judge(call, SENDERS[call[1]](self.client, call, request, merged(query, opts)))
+    local request, opts = prepare(self, name, table.pack(...), 2)
+    return judge(call, SENDERS[call[1]](self.client, call, request, opts))
   end
 end
 
@@ -175,8 +171,8 @@ end
 -- Builds the request of a method without sending it: for client:batch, for a plan, for options of its own.
 local function request_of(self, name, ...)
   if not self.calls[name] then error(("request: a %s has no method '%s'"):format(self.kind, tostring(name)), 2) end
-  local request, query, opts = prepare(self, name, table.pack(...), 2)
-  for option, value in pairs(merged(query, opts) or {}) do request[option] = value end
+  local request, opts = prepare(self, name, table.pack(...), 2)
+  for option, value in pairs(opts or {}) do request[option] = value end
   return request
 end
 
