@@ -31,6 +31,7 @@ local M = {}
 ---@field details table[] {code, message, target} of an answer that names several faults
 ---@field permissions? { least: { delegated?: string, application?: string },
 ---  all: { delegated: string[], application: string[] } } of the kind of token in use, any one of `all` would do
+---@field already_done? true of a resource's method: nothing was left to do, see msgraph.calls
 ---@field hint? string what to do
 ---@field phase? string "not_sent" "sent" "answered"
 ---@field method? string
