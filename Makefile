@@ -168,7 +168,7 @@ lint:  ## style and static checks of Lua and C; gcc and clang without a warning
 	@$(MAKE) -k lint-lua lint-format lint-warnings lint-tidy lint-shape
 
 lint-lua:
-	luacheck --quiet --no-color $(wildcard lua spec bin/msgraph examples bench docs/types .luacheckrc)
+	luacheck --quiet --no-color $(wildcard lua lua/msgraph/permissions/generate spec bin/msgraph examples bench docs/types .luacheckrc)
 	for rockspec in rockspec/*; do luarocks lint $$rockspec || exit; done
 
 lint-format:
@@ -243,6 +243,11 @@ docs:  ## the examples in the docs run, and every exported name is documented
 	$(NEED) build test
 	@$(MAKE) NAME=docs TESTS= SPECS=spec/docs check
 .PHONY: docs
+
+# What FROM is and what is kept of it: lua/msgraph/permissions/generate.
+permissions:  ## write the index of permissions anew, FROM=permissions.json
+	$(LUA) lua/msgraph/permissions/generate '$(FROM)' lua/msgraph/permissions/index.lua
+.PHONY: permissions
 
 # ---- installing ------------------------------------------------------------------------------
 

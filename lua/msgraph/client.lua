@@ -14,6 +14,7 @@ local loop = require "msgraph.loop"
 local paging = require "msgraph.paging"
 local repeatable = require "msgraph.repeatable"
 local requests = require "msgraph.request"
+local resources = require "msgraph.resources"
 local response = require "msgraph.response"
 
 local M = {}
@@ -219,6 +220,7 @@ end
 
 host.install(Client)
 paging.install(Client, requests.CALL, requests.build)
+resources.install(Client)
 
 --- Makes a client. Nothing is sent yet.
 ---@param opts? msgraph.ConnectOpts

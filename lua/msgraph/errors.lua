@@ -5,7 +5,10 @@
 -- what this library finds by itself. docs/errors.md lists every kind and code; a spec compares the
 -- page with the tables here. Foreign text is cut, kept on one line, and cleaned of tokens.
 local aadsts = require "msgraph.aadsts"
+local bodies = require "msgraph.errors.body"
 local json = require "msgraph.json"
+local reasons = require "msgraph.errors.reasons"
+local text = require "msgraph.errors.text"
 
 local M = {}
 
@@ -13,17 +16,22 @@ local M = {}
 ---@field kind string "auth" "forbidden" "not_found" "conflict" "throttled" "invalid" "server" "network"
 ---  "timeout" "cancelled" "ambiguous" "protocol": branch on this
 ---@field code string Graph's most specific code, the sign-in's word, or one of docs/errors.md's
----@field reason? string "scope_missing" "role_missing" "licence_missing", where the answer tells
+---@field reason? string "scope_missing", "inherited_license", ... where the answer tells: msgraph.errors.reasons
 ---@field message string one line, for people: never branch on it
 ---@field status? integer HTTP status, when an answer began
 ---@field request_id? string the server's id, for a support case
 ---@field client_request_id? string the id we sent
+---@field date? string when, as the server says: with the ids and `ags` what Microsoft's support asks for
+---@field ags? string where: data centre, ring and scale unit of the gateway that answered
 ---@field retry_after? number seconds the server asks to wait
 ---@field retry_at? integer Unix time from which a retry makes sense
 ---@field retry_budget? true it was not sent again because too many others have failed lately
 ---@field attempts table[] one {status, phase, code, waited} per time it was sent; waited: seconds before it
----@field inner table[] {code, message, ...} from the outermost to the most specific
----@field permissions? string[] any one of these would do
+---@field inner table[] {code, message, detail, suberror} from the outermost to the most specific
+---@field details table[] {code, message, target} of an answer that names several faults
+---@field permissions? { least: { delegated?: string, application?: string },
+---  all: { delegated: string[], application: string[] } } of the kind of token in use, any one of `all` would do
+---@field already_done? true of a resource's method: nothing was left to do, see msgraph.calls
 ---@field hint? string what to do
 ---@field phase? string "not_sent" "sent" "answered"
 ---@field method? string
@@ -37,7 +45,6 @@ M.KINDS = { "auth", "forbidden", "not_found", "conflict", "throttled", "invalid"
   "timeout", "cancelled", "ambiguous", "protocol" }
 
 local REMOVE_ALL = "removeAllDevicesFromManagement"
-local PRIVILEGED = "DeviceManagementManagedDevices.PrivilegedOperations.All"
 
 -- ---- hints ------------------------------------------------------------------------------------
 
@@ -48,8 +55,25 @@ M.HINTS = {
     .. "administrator grant consent, and get a new token",
   role_missing = "the permission is there, the role is not: the signed-in user needs the role Intune Administrator, "
     .. "or an Intune role with the remote task in question and the device in its scope",
-  licence_missing = "the tenant has no active Intune licence, or no MDM authority is set: check the tenant of "
+  license_missing = "the tenant has no active Intune licence, or no MDM authority is set: check the tenant of "
     .. "the token",
+  approval_required = "Multi Admin Approval guards this: have another administrator approve the request in Intune, or "
+    .. "exclude the app from the access policy, then send it again",
+  -- why a request was refused, told by its words
+  inherited_license = "the licence comes with a group: take the user out of that group "
+    .. "(licenseAssignmentStates[].assignedByGroup names it)",
+  license_not_assigned = "the user has no such licence of his own: read licenseAssignmentStates first",
+  license_dependency = "other licences depend on this one: remove all of them in one call",
+  mail_enabled_group = "Exchange manages mail-enabled security groups and distribution lists: change it there",
+  synced_object = "the object is mastered in the on-premises directory: change it there",
+  last_owner = "a group keeps its last owner: add another one first",
+  already_there = "it is there already: nothing to do",
+  not_there = "it is not there any more: nothing to do",
+  role_not_assigned = "there is no such assignment through PIM: nothing to do, or it is a direct one (roleAssignments)",
+  role_already_assigned = "the role is assigned already: nothing to do",
+  default_method = "the user's default method cannot be deleted while there are others: delete it last",
+  not_organizer = "only the organizer can cancel a meeting: decline it, or cancel it in the organizer's calendar",
+  no_mailbox = "the user has no mailbox that Graph reaches: none, unlicensed, or on premises",
   -- Graph's codes
   InvalidAuthenticationToken = "the token is expired, damaged or made for another audience or cloud: get a new one "
     .. "for this endpoint",
@@ -142,12 +166,6 @@ M.HINTS = {
   protocol = "the answer is not what Graph sends: check the endpoint, and what is in between",
 }
 
--- What the two requests of the main job need, for refusals that do not say.
-local PERMISSIONS = {
-  [REMOVE_ALL] = PRIVILEGED,
-  managedDevices = "DeviceManagementManagedDevices.Read.All",
-}
-
 -- What to look at before a request that may have been acted on is sent again.
 local function look_first(err)
   local user = err.path and err.path:match("^(.*)/" .. REMOVE_ALL .. "$")
@@ -156,9 +174,16 @@ local function look_first(err)
     :format(user)
 end
 
+-- "X", or where the two kinds of token differ "delegated X, application Y".
+local function least_text(least)
+  local delegated, application = least.delegated, least.application
+  if delegated == application then return delegated end
+  return ("delegated %s, application %s"):format(delegated or "none", application or "none")
+end
+
 local function permission_hint(err, base)
   if not err.permissions then return base end
-  return ("%s (%s)"):format(base, table.concat(err.permissions, " or "))
+  return ("%s (%s)"):format(base, least_text(err.permissions.least))
 end
 
 local function hint_for(err)
@@ -169,118 +194,16 @@ local function hint_for(err)
     return look_first(err)
   end
   local hint = hints[err.reason] or hints[err.code] or hints[err.kind]
-  if err.kind == "forbidden" and err.reason ~= "licence_missing" then return permission_hint(err, hint) end
+  if err.kind == "forbidden" then return permission_hint(err, hint) end
   return hint
 end
 
--- ---- text -------------------------------------------------------------------------------------
+-- ---- bodies -----------------------------------------------------------------------------------
 
-local MAX_TEXT = 400 -- bytes of a foreign message kept
-local MAX_PARSED = 1024 * 1024 -- an error body beyond this is no error body
+local one_line = text.one_line
 
-local hidden = setmetatable({}, { __mode = "k" }) -- whoever holds it -> a secret that is in use
-local SHORTEST = 8 -- bytes; anything shorter would be found in innocent words
-
---- Keeps a secret out of every Error for as long as its owner lives, whatever it looks like.
----@param owner table
----@param secret string replaces the owner's former one
-function M.hide(owner, secret)
-  hidden[owner] = #secret >= SHORTEST and secret or nil
-end
-
--- Servers and proxies at times echo the request: no secret in use and nothing that looks like a token stays.
-local function scrub(text)
-  for _, secret in next, hidden do
-    local first, last = text:find(secret, 1, true)
-    while first do
-      text = text:sub(1, first - 1) .. "***" .. text:sub(last + 1)
-      first, last = text:find(secret, first + 3, true)
-    end
-  end
-  if not text:find("earer", 1, true) and not text:find("eyJ", 1, true) then return text end
-  return (text:gsub("([Bb]earer%s+)[%w%-._~+/]+=*", "%1***"):gsub("eyJ[%w_%-]+%.?[%w_%-]*%.?[%w_%-]*", "***"))
-end
-
-local function one_line(text)
-  text = scrub(text):gsub("[%c%s]+", " "):match("^ ?(.-) ?$")
-  if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
-  if #text <= MAX_TEXT then return text end
-  return text:sub(1, (utf8.offset(text, 0, MAX_TEXT) or MAX_TEXT) - 1) .. "..."
-end
-
-local function text_or_nil(value)
-  if type(value) ~= "string" or value == "" then return nil end
-  return one_line(value)
-end
-
--- ---- Graph's error bodies ---------------------------------------------------------------------
-
--- Intune appends ids and an internal URL to its sentence; they go into a field of their own.
-local function cut_tail(message)
-  local at = message:find("%s*%-?%s*Operation ID %(for customer support%)")
-  if not at then return message end
-  return message:sub(1, at - 1), message:sub(at):gsub("^[%s%-]+", "")
-end
-
--- An entry of `inner` from a code and a message, either of which may be missing or no string.
-local function entry(code, message)
-  local item = { code = text_or_nil(code) }
-  if type(message) == "string" then
-    local sentence, tail = cut_tail(message)
-    item.message, item.detail = text_or_nil(sentence), tail and one_line(tail)
-  end
-  return item
-end
-
-local function add(list, item)
-  if not item.code and not item.message then return end
-  list[#list + 1] = item
-  if not list.code or item.code and item.code:find("%D") then -- the deepest wins; a bare number says less
-    list.code = item.code or list.code
-  end
-  list.message = list.message or item.message -- the outermost reads best
-end
-
-local MAX_NESTED = 8
-
--- Intune hides a JSON document in a string, which may hide another.
-local function add_document(list, code, message, depth)
-  local document = depth <= MAX_NESTED and type(message) == "string" and message:match("^%s*{")
-    and json.decode(message)
-  if type(document) ~= "table" then return add(list, entry(code, message)) end
-  list.intune = true
-  if text_or_nil(code) then add(list, entry(code)) end
-  add_document(list, document.ErrorCode or document.code, document.Message or document.message, depth + 1)
-end
-
-local function add_error(list, err, depth)
-  if type(err) ~= "table" or depth > MAX_NESTED then return end
-  add_document(list, err.code, err.message, depth)
-  if type(err.details) == "table" then
-    for _, detail in ipairs(err.details) do
-      if type(detail) == "table" then list[#list + 1] = entry(detail.code, detail.message) end
-    end
-  end
-  local inner = err.innerError or err.innererror
-  if type(inner) == "table" then
-    list.request_id = text_or_nil(inner["request-id"]) or list.request_id
-    add_error(list, inner, depth + 1)
-  end
-end
-
--- The chain of an error body; empty when it is no Graph error. Never raises, whatever the bytes.
-local function parse_body(body)
-  local list = {}
-  if #body > MAX_PARSED then return list end
-  local document = json.decode(scrub(body))
-  if type(document) ~= "table" then return list end
-  if type(document.error) == "string" then -- OAuth's shape
-    add(list, entry(document.error, document.error_description))
-  else
-    add_error(list, document.error, 1)
-  end
-  return list
-end
+--- Keeps a secret out of every Error: msgraph.errors.text.
+M.hide = text.hide
 
 --- Tells whether a body is a web page rather than an answer of Graph.
 ---@param body string
@@ -294,7 +217,7 @@ end
 
 local function page_title(body)
   local title = body:sub(1, 8192):match("<[Tt][Ii][Tt][Ll][Ee][^>]*>(.-)</")
-  return title and text_or_nil(title)
+  return title and text.or_nil(title)
 end
 
 -- ---- kinds ------------------------------------------------------------------------------------
@@ -324,11 +247,12 @@ local TEXT_OF_STATUS = { [400] = "Bad Request", [401] = "Unauthorized", [402] = 
 
 -- "must have one of the following scopes: A, B"; old texts misspell the one we need most.
 local function named_permissions(message)
-  local text = message:match("following scopes: ([%w%.,%s]+)") or message:match("following permissions: ([%w%.,%s]+)")
-  if not text then return nil end
+  local list = message:match("following scopes: ([%w%.,%s%-]+)")
+    or message:match("following permissions: ([%w%.,%s%-]+)")
+  if not list then return nil end
   local names, seen = {}, {}
-  for name in text:gmatch("[%w%.]+%.[%w]+") do
-    name = name:gsub("Privili?ged?Operations?%.All$", "PrivilegedOperations.All"):gsub("%.$", "")
+  for name in list:gmatch("[%w%-]+%.[%w%.]*%w") do
+    name = name:gsub("Privili?ged?Operations?%.All$", "PrivilegedOperations.All")
     if not seen[name] then
       seen[name], names[#names + 1] = true, name
     end
@@ -336,23 +260,23 @@ local function named_permissions(message)
   return #names > 0 and names or nil
 end
 
-local function usual_permissions(path)
-  local name = path and PERMISSIONS[path:match("/([^/]+)/?$")]
-  return name and { name } or nil
+-- The least of the kind, if the answer names it too, or else the first that it names.
+local function least_of(least, named)
+  for _, name in ipairs(named) do
+    if name == least then return name end
+  end
+  return named[1]
 end
 
--- Why the caller may not, where the answer tells. Intune says "no role" with 401 as well as 403.
-local function reason_of(err, list)
-  local message = (err.message or ""):lower()
-  if message:find("not applicable to target tenant", 1, true)
-    or (list.intune or message:find("intune", 1, true)) and message:find("licen[cs]e") then
-    return "licence_missing"
-  end
-  if err.status ~= 401 and err.status ~= 403 then return nil end
-  if err.permissions then return "scope_missing" end
-  if list.intune and err.code == "Forbidden" or message:find("user is not authorized", 1, true) then
-    return "role_missing"
-  end
+-- What would do: as the answer says, or else as is published. The index is loaded for a refusal, not before.
+local function permissions_for(err, named)
+  local needs = err.method and require("msgraph.permissions").find(err.method, err.path)
+  if not named then return needs and { least = needs.least, all = needs.all } end
+  local least = needs and needs.least or {}
+  return {
+    least = { delegated = least_of(least.delegated, named), application = least_of(least.application, named) },
+    all = { delegated = named, application = named },
+  }
 end
 
 -- ---- constructors -----------------------------------------------------------------------------
@@ -362,7 +286,7 @@ end
 ---@return msgraph.Error
 function M.new(fields)
   local err = setmetatable(fields, Error)
-  err.inner = err.inner or {}
+  err.inner, err.details = err.inner or {}, err.details or {}
   err.attempts = err.attempts or { { status = err.status, phase = err.phase } }
   err.attempts[#err.attempts].code = err.code
   err.hint = err.hint or hint_for(err)
@@ -386,7 +310,7 @@ end
 
 -- The sign-in said no: its word becomes the code. Entra appends ids and a time to its sentence.
 local function refused_sign_in(err, failure, consent_url)
-  err.code = failure.word and text_or_nil(failure.word) or err.code
+  err.code = failure.word and text.or_nil(failure.word) or err.code
   err.message = err.message:gsub("%s*Trace ID:?.*$", "")
   err.hint = aadsts.hint(err.message, failure.subword, consent_url) or M.HINTS[err.code] or M.HINTS.token_refused
 end
@@ -444,20 +368,31 @@ local function describe(err, list, body, html)
   local status = err.status
   err.code = list.code or html and "html_page" or status == 407 and "proxy_auth" or ("http_%d"):format(status)
   err.message = list.message or html and page_title(body)
-  if not err.message and #list == 0 and not html and #body <= MAX_PARSED and not body:find("^%s*[{%[]") then
-    err.message = text_or_nil(body)
-  end
+  if not err.message and #list == 0 and not html and bodies.is_text(body) then err.message = text.or_nil(body) end
   err.message = err.message or TEXT_OF_STATUS[status] or ("HTTP %d"):format(status)
 end
 
+local NO_PERMISSION_HELPS = { license_missing = true, approval_required = true }
+
 -- Why, and what permission would help.
 local function explain(err, list)
-  err.permissions = named_permissions(err.message)
-  err.reason = reason_of(err, list)
-  if err.reason then err.kind = "forbidden" end
-  if err.kind == "forbidden" and err.reason ~= "licence_missing" then
-    err.permissions = err.permissions or usual_permissions(err.path)
+  local named = named_permissions(err.message)
+  local reason, kind = reasons.find(err, list, named ~= nil)
+  err.reason, err.kind = reason, kind or err.kind
+  if err.kind == "forbidden" and not NO_PERMISSION_HELPS[err.reason] then
+    err.permissions = permissions_for(err, named)
   end
+end
+
+-- "West Europe, ring 5, AM4PEPF00027A61" of x-ms-ags-diagnostic; nil where it is not what it was.
+local function gateway(diagnostic)
+  local document = diagnostic and json.decode(diagnostic)
+  local info = type(document) == "table" and document.ServerInfo
+  if type(info) ~= "table" then return nil end
+  local parts = { text.or_nil(info.DataCenter) }
+  if text.or_nil(info.Ring) then parts[#parts + 1] = "ring " .. text.or_nil(info.Ring) end
+  parts[#parts + 1] = text.or_nil(info.RoleInstance)
+  return parts[1] and table.concat(parts, ", ")
 end
 
 -- The scheme and host a Location header points to; never its path, which may hold secrets.
@@ -473,19 +408,20 @@ end
 --- From an answer with a status that is no success.
 ---@param response msgraph.core.Response
 ---@param request msgraph.core.Request
----@param content_type? string
----@param location? string the Location header
+---@param header? fun(name: string): string? a header of the answer
 ---@return msgraph.Error
-function M.from_status(response, request, content_type, location)
+function M.from_status(response, request, header)
   local status, body = response.status, response.body
-  local list = parse_body(body)
-  local err = of_answer(response, request, {
-    kind = response.ambiguous and "ambiguous" or M.kind_of_status(status), inner = {} })
+  local list = bodies.parse(body)
+  header = header or function() return nil end
+  local err = of_answer(response, request, { inner = {}, details = list.details,
+    kind = response.ambiguous and "ambiguous" or M.kind_of_status(status) })
   for i, item in ipairs(list) do err.inner[i] = item end
   err.request_id = err.request_id or list.request_id
-  describe(err, list, body, #list == 0 and M.is_html(body, content_type))
+  err.date, err.ags = text.or_nil(header "Date"), gateway(header "x-ms-ags-diagnostic")
+  describe(err, list, body, #list == 0 and M.is_html(body, header "Content-Type"))
   add_retries(err, response)
-  if status < 400 then redirected(err, location) end
+  if status < 400 then redirected(err, header "Location") end
   explain(err, list)
   return M.new(err)
 end

@@ -10,6 +10,7 @@ local devices = require "msgraph.devices"
 local errors = require "msgraph.errors"
 local host = require "msgraph.host"
 local json = require "msgraph.json"
+local permissions = require "msgraph.permissions"
 local query = require "msgraph.query"
 local task = require "msgraph.task"
 
@@ -37,6 +38,8 @@ local M = {
   filter = query.filter,
   quote = query.quote,
   date = query.date,
+  --- Which permission a request needs: `graph.permissions("GET", "/users/{id}")`, see msgraph.Needs.
+  permissions = permissions.find,
   run = task.run,
   spawn = task.spawn,
   map = task.map,

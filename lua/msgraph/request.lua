@@ -5,6 +5,7 @@
 -- is the same bytes whichever way it goes. A caller's mistake raises without a position: who calls says
 -- whose it is.
 local json = require "msgraph.json"
+local membership = require "msgraph.membership"
 local query = require "msgraph.query"
 local repeatable = require "msgraph.repeatable"
 
@@ -17,9 +18,10 @@ local M = {}
 ---@field retry? boolean       false: what fails or is throttled is not sent again; default true, see docs/retry.md
 ---@field idempotent? boolean  may it be sent twice; default: by the method, and for POST by msgraph.repeatable
 ---@field max_body? integer    bytes of the answer accepted, default the client's
+---@field delete_object_itself? boolean  a DELETE at the end of a link without /$ref is meant: see msgraph.membership
 M.CALL = {
   headers = "table", deadline = "number", priority = "string", retry = "boolean", idempotent = "boolean",
-  max_body = "number",
+  max_body = "number", delete_object_itself = "boolean",
 }
 for name, expected in pairs(query.OPTIONS) do M.CALL[name] = expected end
 
@@ -64,6 +66,12 @@ local function check_priority(priority)
   error(("priority must be 'low', 'normal' or 'high', got '%s'"):format(priority), 0)
 end
 
+local function refuse_deletion(method, path, body, opts)
+  if opts and opts.delete_object_itself then return end
+  local mistake = membership.mistake(method, path, body)
+  if mistake then error(mistake, 0) end
+end
+
 local NONE = {}
 
 --- A request as the core takes it. Raises for what cannot be meant.
@@ -73,6 +81,7 @@ local NONE = {}
 ---@param opts? msgraph.RequestOpts
 ---@return msgraph.core.Request request with `is_json` where the body was a table
 function M.build(method, path, body, opts)
+  if method == "DELETE" or method == "POST" then refuse_deletion(method, path, body, opts) end
   local target, headers = query.target(method, path, opts)
   if not opts and body == nil and method ~= "POST" then
     return { method = method, target = target, headers = headers }

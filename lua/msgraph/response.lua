@@ -69,8 +69,7 @@ function M.read(response, request)
     if response.value ~= nil then return response.value end -- of a batch's part: decoded with the batch
     return decode(response, request)
   end
-  local block = response.headers
-  return nil, errors.from_status(response, request, core.header(block, "Content-Type"), core.header(block, "Location"))
+  return nil, errors.from_status(response, request, function(name) return core.header(response.headers, name) end)
 end
 
 --- A success as a whole.

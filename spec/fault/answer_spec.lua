@@ -51,7 +51,7 @@ describe("a refusal", function()
         json.encode { ErrorCode = "Forbidden", Message = intune "An error has occurred" }),
       "forbidden", "Forbidden", "role_missing", "Intune Administrator" },
     { "403 Forbidden", body_of("Forbidden", intune "Request not applicable to target tenant."),
-      "forbidden", "Forbidden", "licence_missing", "Intune licence" },
+      "forbidden", "Forbidden", "license_missing", "Intune licence" },
     { "404 Not Found", body_of("Request_ResourceNotFound", "Resource 'ada' does not exist."),
       "not_found", "Request_ResourceNotFound", nil, "check the id" },
     { "409 Conflict", body_of("Directory_ConcurrencyViolation", "Concurrency violation."),

@@ -421,6 +421,7 @@ describe("a long list", function()
         held[page.number] = collectgarbage "count"
       end
     end
-    assert.is_true(held[20] - held[3] < 200, ("%.0f KiB at page 3, %.0f at page 20"):format(held[3], held[20]))
+    -- a page takes some 300 KiB; Lua's table of strings may double meanwhile, with all the specs in one process by 256
+    assert.is_true(held[20] - held[3] < 600, ("%.0f KiB at page 3, %.0f at page 20"):format(held[3], held[20]))
   end)
 end)

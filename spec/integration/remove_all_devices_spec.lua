@@ -124,7 +124,7 @@ describe("remove_all_devices is refused", function()
     local tenant <close> = start { speed = 0 }
     local err = refusal(tenant, { scopes = { "DeviceManagementManagedDevices.Read.All" } })
     assert.same({ "forbidden", "scope_missing", 403 }, { err.kind, err.reason, err.status })
-    assert.same({ "DeviceManagementManagedDevices.PrivilegedOperations.All" }, err.permissions)
+    assert.same({ "DeviceManagementManagedDevices.PrivilegedOperations.All" }, err.permissions.all.application)
     assert.matches("PrivilegedOperations.All", err.hint, 1, true)
     assert.is_string(err.request_id)
   end)
@@ -139,7 +139,7 @@ describe("remove_all_devices is refused", function()
   it("by a tenant without Intune", function()
     local tenant <close> = start { speed = 0, intune = false }
     local err = refusal(tenant)
-    assert.same({ "forbidden", "licence_missing" }, { err.kind, err.reason })
+    assert.same({ "forbidden", "license_missing" }, { err.kind, err.reason })
   end)
 
   it("for a user who is not there", function()

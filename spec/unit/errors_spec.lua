@@ -23,8 +23,8 @@ end
 local function of(status, body, fields)
   local response = { status = status, body = body or "", client_request_id = "sent-1" }
   for key, value in pairs(fields or {}) do response[key] = value end
-  return errors.from_status(response, { method = "POST", target = (fields or {}).target or ACTION },
-    (fields or {}).content_type, (fields or {}).location)
+  local request = { method = (fields or {}).method or "POST", target = (fields or {}).target or ACTION }
+  return errors.from_status(response, request, function(name) return ((fields or {}).headers or {})[name] end)
 end
 
 -- The codes of msgraph.core, from the page that is its contract.
@@ -76,9 +76,10 @@ describe("an error body of Graph", function()
 
   it("keeps details apart from the chain's code", function()
     local err = of(400, json.encode { error = { code = "Request_BadRequest", message = "Two things.",
-      details = { { code = "A", message = "one" }, { code = "B", message = "two" } } } })
+      details = { { code = "A", message = "one" }, { code = "B", message = "two", target = "mail" }, 7, {} } } })
     assert.equal("Request_BadRequest", err.code)
-    assert.equal("two", err.inner[3].message)
+    assert.same({ { code = "Request_BadRequest", message = "Two things." } }, err.inner)
+    assert.same({ { code = "A", message = "one" }, { code = "B", message = "two", target = "mail" } }, err.details)
   end)
 
   it("prefers the server's id in the header", function()
@@ -96,6 +97,29 @@ describe("an error body of Graph", function()
     local err = of(400, json.encode { error = "invalid_grant", error_description = "AADSTS70000: no.\r\nTrace ID: x" })
     assert.equal("invalid_grant", err.code)
     assert.equal("AADSTS70000: no. Trace ID: x", err.message)
+    err = of(400, json.encode { error = "interaction_required", suberror = "consent_required" })
+    assert.equal("consent_required", err.inner[1].suberror)
+  end)
+
+  it("reads OData's older shape, and what stands without an envelope", function()
+    local err = of(400, json.encode { ["odata.error"] = { code = "Request_BadRequest",
+      message = { lang = "en", value = "Invalid object." } } })
+    assert.same({ "Request_BadRequest", "Invalid object." }, { err.code, err.message })
+    err = of(404, json.encode { Message = "No HTTP resource was found.", MessageDetail = "No type was found." })
+    assert.same({ "http_404", "No HTTP resource was found." }, { err.code, err.message })
+    err = of(400, json.encode { code = "itemNotFound", message = "Gone." })
+    assert.same({ "itemNotFound", "Gone." }, { err.code, err.message })
+  end)
+
+  it("tells when and where it was answered", function()
+    local err = of(503, "", { headers = { Date = "Mon, 23 Nov 2026 10:00:00 GMT",
+      ["x-ms-ags-diagnostic"] = '{"ServerInfo":{"DataCenter":"West Europe","Slice":"E","Ring":"5","ScaleUnit":"004",'
+        .. '"RoleInstance":"AM4PEPF00027A61"}}' } })
+    assert.equal("Mon, 23 Nov 2026 10:00:00 GMT", err.date)
+    assert.equal("West Europe, ring 5, AM4PEPF00027A61", err.ags)
+    for _, odd in ipairs { "", "x", "[]", '{"ServerInfo":5}', '{"ServerInfo":{"DataCenter":7}}' } do
+      assert.is_nil(of(503, "", { headers = { ["x-ms-ags-diagnostic"] = odd } }).ags)
+    end
   end)
 end)
 
@@ -122,7 +146,8 @@ describe("an error body of Intune", function()
     local err = of(403, graph_body("Forbidden", intune("Application is not authorized to perform this operation. "
       .. "Application must have one of the following scopes: " .. PRIVILEGED)))
     assert.equal("scope_missing", err.reason)
-    assert.same({ PRIVILEGED }, err.permissions)
+    assert.same({ least = { delegated = PRIVILEGED, application = PRIVILEGED },
+      all = { delegated = { PRIVILEGED }, application = { PRIVILEGED } } }, err.permissions)
     assert.matches(PRIVILEGED, err.hint, 1, true)
     assert.matches("administrator", err.hint)
   end)
@@ -130,13 +155,24 @@ describe("an error body of Intune", function()
   it("names several scopes, and mends the spelling old pages have", function()
     local err = of(403, graph_body("Forbidden", intune("Application must have one of the following scopes: "
       .. "DeviceManagementManagedDevices.PriviligedOperation.All, DeviceManagementApps.Read.All")))
-    assert.same({ PRIVILEGED, "DeviceManagementApps.Read.All" }, err.permissions)
+    assert.same({ PRIVILEGED, "DeviceManagementApps.Read.All" }, err.permissions.all.application)
+    assert.equal(PRIVILEGED, err.permissions.least.delegated)
+  end)
+
+  it("takes the least of those named that is the least known, or else the first", function()
+    local function least(names)
+      return of(403, graph_body("Forbidden", intune("Application must have one of the following scopes: " .. names)),
+        { method = "GET", target = "/v1.0/users/u/managedDevices" }).permissions.least.application
+    end
+    assert.equal("DeviceManagementManagedDevices.Read.All",
+      least "DeviceManagementManagedDevices.ReadWrite.All, DeviceManagementManagedDevices.Read.All")
+    assert.equal("User-Mail.ReadWrite.All", least "User-Mail.ReadWrite.All, Directory.ReadWrite.All.")
   end)
 
   it("tells a missing role (403) from a missing scope", function()
     local err = of(403, graph_body("Forbidden", intune "An error has occurred"))
     assert.equal("role_missing", err.reason)
-    assert.same({ PRIVILEGED }, err.permissions)
+    assert.equal(PRIVILEGED, err.permissions.least.delegated)
   end)
 
   for _, case in ipairs {
@@ -146,7 +182,7 @@ describe("an error body of Intune", function()
   } do
     it("tells a missing licence: " .. case[1] .. case[2]:sub(1, 60), function()
       local err = of(case[1], case[2])
-      assert.equal("licence_missing", err.reason)
+      assert.equal("license_missing", err.reason)
       assert.equal("forbidden", err.kind)
       assert.matches("licence", err.hint)
       assert.is_nil(err.permissions)
@@ -154,23 +190,134 @@ describe("an error body of Intune", function()
   end
 
   it("does not take any talk of licences for a tenant without Intune", function()
-    assert.is_nil(of(400, graph_body("Request_BadRequest", "User license is inherited from a group")).reason)
+    assert.is_nil(of(400, graph_body("Request_BadRequest", "The license is of no use here")).reason)
   end)
 end)
 
 describe("a 403 that says little", function()
   it("names the permission the action needs", function()
     local err = of(403, graph_body("Authorization_RequestDenied", "Insufficient privileges to complete the operation."))
-    assert.same({ PRIVILEGED }, err.permissions)
+    assert.same({ delegated = PRIVILEGED, application = PRIVILEGED }, err.permissions.least)
     assert.matches(PRIVILEGED, err.hint, 1, true)
     assert.is_nil(err.reason)
   end)
 
+  it("names one for each kind of token where they differ", function()
+    local err = of(403, "", { method = "PATCH", target = "/v1.0/devices/d" })
+    assert.same({ delegated = "Directory.AccessAsUser.All", application = "Device.ReadWrite.All" },
+      err.permissions.least)
+    assert.matches("delegated Directory.AccessAsUser.All, application Device.ReadWrite.All", err.hint, 1, true)
+    err = of(403, "", { method = "DELETE", target = "/v1.0/devices/d/registeredOwners/u/$ref" })
+    assert.is_nil(err.permissions.least.application)
+    assert.matches("application none", err.hint, 1, true)
+  end)
+
+  it("names none where none is known", function()
+    local err = of(403, "", { method = "GET", target = "/v1.0/nowhere" })
+    assert.is_nil(err.permissions)
+    assert.equal(errors.HINTS.forbidden, err.hint)
+  end)
+
   it("does so for the list of devices", function()
-    local err = of(403, "", { target = "/v1.0/users/u/managedDevices?$select=id" })
-    assert.same({ "DeviceManagementManagedDevices.Read.All" }, err.permissions)
+    local err = of(403, "", { method = "GET", target = "/v1.0/users/u/managedDevices?$select=id" })
+    assert.equal("DeviceManagementManagedDevices.Read.All", err.permissions.least.application)
     assert.equal("/v1.0/users/u/managedDevices", err.path)
   end)
+end)
+
+describe("a refusal that only its words explain", function()
+  for _, case in ipairs {
+    { "inherited_license", 400, "Request_BadRequest",
+      "User license is inherited from a group membership and it cannot be removed directly from the user." },
+    { "license_not_assigned", 400, "Request_BadRequest", "User does not have a corresponding license." },
+    { "license_dependency", 400, "Request_BadRequest",
+      "License assignment failed because service plan f544 depends on the service plan(s) 3047" },
+    { "mail_enabled_group", 400, "Request_BadRequest",
+      "Cannot Update a mail-enabled security groups and or distribution list." },
+    { "synced_object", 400, "Request_BadRequest", "Unable to update the specified properties for on-premises mastered "
+      .. "Directory Sync objects or objects currently undergoing migration." },
+    { "last_owner", 400, "Request_BadRequest",
+      "The group must have at least one owner, hence this owner cannot be removed." },
+    { "already_there", 400, "Request_BadRequest",
+      "One or more added object references already exist for the following modified properties: 'owners'." },
+    { "not_there", 400, "Request_BadRequest",
+      "One or more removed object references do not exist for the following modified properties: 'members'." },
+    { "role_not_assigned", 400, "RoleAssignmentDoesNotExist", "The Role assignment does not exist." },
+    { "role_already_assigned", 400, "RoleAssignmentExists", "The Role assignment already exists." },
+    { "default_method", 400, "badRequest", "Cannot delete default method with other methods configured." },
+    { "default_method", 400, "badRequest", "The requested authentication method id of [x] matches the user's current "
+      .. "default authentication method, and cannot be deleted" },
+    { "not_organizer", 400, "ErrorAccessDenied",
+      "Your request can't be completed. You need to be an organizer to cancel a meeting." },
+    { "no_mailbox", 404, "MailboxNotEnabledForRESTAPI", "REST API is not yet supported for this mailbox." },
+    { "no_mailbox", 404, "ResourceNotFound",
+      "The mailbox is either inactive, soft-deleted, or is hosted on-premise." },
+  } do
+    it(("has the reason %s: %s"):format(case[1], case[4]:sub(1, 50)), function()
+      local err = of(case[2], graph_body(case[3], case[4]))
+      assert.equal(case[1], err.reason)
+      assert.equal(case[3], err.code)
+      assert.equal(errors.kind_of_status(case[2]), err.kind)
+      assert.equal(errors.HINTS[case[1]], err.hint)
+    end)
+  end
+
+  for _, status in ipairs { 400, 403 } do
+    it(("has the reason approval_required with %d, and no permission would help"):format(status), function()
+      local err = of(status, graph_body("BadRequest",
+        intune "Header 'x-msft-approval-justification' is required to request approval"))
+      assert.same({ "approval_required", "forbidden" }, { err.reason, err.kind })
+      assert.is_nil(err.permissions)
+      assert.matches("another administrator", err.hint)
+    end)
+  end
+
+  it("has a hint for every reason", function()
+    for _, row in ipairs(require("msgraph.errors.reasons").TABLE) do assert.is_string(errors.HINTS[row.reason]) end
+  end)
+end)
+
+describe("bodies at random", function()
+  local WORDS = { '"error"', '"message"', '"code"', '"innerError"', '"details"', '"Message"', '"odata.error"', ":", ",",
+    "{", "}", "[", "]", "null", "true", "5", "1e999", '"x"', '""', '"{\\"Message\\":"', '"\\u0000"', "\255", " ", "\0",
+    '"target"', '"request-id"', '"error_description"', '"suberror"', '"ErrorCode"', "-", "e", "\\" }
+
+  -- A value of JSON, with the names an error has and anything for their values.
+  local function value(depth)
+    local kind = math.random(depth > 4 and 5 or 7)
+    if kind == 1 then return json.null elseif kind == 2 then return math.random(9) elseif kind == 3 then return true end
+    if kind == 4 then return ("x"):rep(math.random(0, 3)) elseif kind == 5 then return '{"Message":"{"}' end
+    local out = {}
+    if kind == 6 then
+      for i = 1, math.random(0, 3) do out[i] = value(depth + 1) end
+      return json.array(out)
+    end
+    for _ = 1, math.random(0, 4) do out[WORDS[math.random(7)]:sub(2, -2)] = value(depth + 1) end
+    return out
+  end
+
+  local function soup()
+    local out = {}
+    for i = 1, math.random(0, 30) do out[i] = WORDS[math.random(#WORDS)] end
+    return table.concat(out)
+  end
+
+  local function nested() -- a document in the message, as Intune has it
+    return json.encode { error = { code = "x", message = json.encode(value(1)), details = value(1),
+      innerError = value(1) } }
+  end
+
+  for name, make in pairs { soup = soup, values = function() return json.encode(value(1)) end, nested = nested } do
+    it("never raise, and make an error of one short line: " .. name, function()
+      math.randomseed(20261123)
+      for _ = 1, 3000 do
+        local body = make()
+        local err = of(({ 400, 401, 403, 404, 500 })[math.random(5)], body)
+        assert.is_true(#err.code > 0 and #err.message > 0 and #tostring(err) < 1600, body)
+        assert.is_nil(tostring(err):find("%c"), body)
+      end
+    end)
+  end
 end)
 
 describe("a body that is no error body", function()
@@ -211,7 +358,7 @@ describe("a body that is no error body", function()
 
   it("gives a web page's title, and names what is in between", function()
     local err = of(502, "<!DOCTYPE html>\n<html><head><title>Corporate\nProxy</title></head></html>",
-      { content_type = "text/html; charset=utf-8" })
+      { headers = { ["Content-Type"] = "text/html; charset=utf-8" } })
     assert.equal("html_page", err.code)
     assert.equal("Corporate Proxy", err.message)
     assert.matches("proxy", err.hint)
@@ -264,7 +411,7 @@ end)
 
 describe("a redirect", function()
   it("names the host it pointed to, not the path", function()
-    local err = of(302, "", { location = "https://user:pw@evil.example/steal?code=1" })
+    local err = of(302, "", { headers = { Location = "https://user:pw@evil.example/steal?code=1" } })
     assert.equal("redirect", err.code)
     assert.matches("https://evil.example", err.hint, 1, true)
     assert.is_nil(tostring(err):find("steal", 1, true))

@@ -49,7 +49,7 @@ end
 ---@param err msgraph.Error
 ---@return boolean
 function M.stops_all(err)
-  return err.kind == "auth" or err.reason == "scope_missing" or err.reason == "licence_missing"
+  return err.kind == "auth" or err.reason == "scope_missing" or err.reason == "license_missing"
 end
 
 local USAGE = { bad_environment = true, bad_option = true, bad_request = true, foreign_url = true }

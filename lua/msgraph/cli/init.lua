@@ -22,8 +22,10 @@ M.EXITS = {
   interrupted = { 130, "interrupted by Ctrl-C; what was done and what to type next is printed" },
 }
 
-local COMMANDS = {}
-for i, name in ipairs { "login", "logout", "whoami", "profiles", "doctor", "remove_all_devices", "request", "sim" } do
+local COMMANDS = {
+  "login", "logout", "whoami", "profiles", "doctor", "remove_all_devices", "request", "permissions", "sim",
+}
+for i, name in ipairs(COMMANDS) do
   COMMANDS[i] = require("msgraph.cli." .. name)
 end
 

@@ -5,6 +5,7 @@ local connection = require "msgraph.cli.connection"
 local core = require "msgraph.core"
 local errors = require "msgraph.cli.errors"
 local json = require "msgraph.json"
+local membership = require "msgraph.membership"
 local msgraph_errors = require "msgraph.errors"
 local pretty = require "msgraph.cli.pretty"
 local prompt = require "msgraph.cli.prompt"
@@ -79,12 +80,6 @@ local function query_of(args)
   return opts
 end
 
--- Without /$ref this deletes the user instead of the membership.
-local function deletes_a_member(method, path)
-  return method == "DELETE" and path:lower():gsub("[?].*$", ""):find("^.*/[^/]+/[^/]+/members/[^/]+/?$")
-    or method == "DELETE" and path:lower():gsub("[?].*$", ""):find("^.*/[^/]+/[^/]+/owners/[^/]+/?$")
-end
-
 local function check_path(method, path)
   if not path:find("^/") and not path:find("^%a[%w+.-]*://") then
     return ("the path must begin with /, as in /%s"):format(path)
@@ -92,7 +87,7 @@ local function check_path(method, path)
     return "a # ends a path: write it as %23"
   elseif path:find("[%c ]") then
     return "a path holds no spaces: write them as %20"
-  elseif deletes_a_member(method, path) then
+  elseif membership.mistake(method, path) then
     return "without /$ref at its end this deletes the object itself, not the membership: add /$ref, or delete the "
       .. "object by its own path"
   end

@@ -73,8 +73,8 @@ local function check(opts)
   if opts.kind and opts.kind ~= "application" and opts.kind ~= "delegated" then
     error("token: kind is 'application' or 'delegated'", 0)
   end
-  if opts.kind ~= "delegated" and (opts.roles or opts.user) then
-    error("token: roles and user belong to a delegated token", 0)
+  if opts.kind ~= "delegated" and opts.user then
+    error("token: user belongs to a delegated token", 0)
   end
   if set(opts.scopes or {})[MISSPELT] then
     error("token: AADSTS70011: the scope " .. MISSPELT .. " does not exist, you mean " .. M.DEFAULT_SCOPES[1], 0)

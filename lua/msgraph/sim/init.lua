@@ -227,6 +227,19 @@ function Running:delete_user(who)
   call(self, "delete_user", who)
 end
 
+--- The tenant's groups: `id`, `displayName`, and `dynamic`, `mail`, `synced`, `role_assignable`, `team`, `licenses`.
+---@param filter? table
+---@return table[]
+function Running:groups(filter)
+  return (call(self, "groups", filter))
+end
+
+--- The id of an application, and of its service principal, that Ada owns.
+---@return string
+function Running:application_id()
+  return (call(self, "application_id"))
+end
+
 --- The devices that are in management now.
 ---@param filter? table fields a device must equal: { userId = ..., managementState = "retirePending" }
 ---@return table[]

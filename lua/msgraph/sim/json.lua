@@ -75,7 +75,7 @@ function write(value, out)
     local meta = getmetatable(value)
     if meta == Array then return write_array(value, out) end
     write_object(value, meta and meta.names or sorted_names(value), out)
-  elseif kind == "nil" then
+  elseif kind == "nil" or kind == "userdata" then -- as lua-cjson has it
     out[#out + 1] = "null"
   elseif kind == "boolean" or math.type(value) == "integer" then
     out[#out + 1] = tostring(value)

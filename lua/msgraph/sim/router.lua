@@ -1,11 +1,11 @@
 -- lua/msgraph/sim/router.lua - which route a path is.
-local batch = require "msgraph.sim.routes.batch"
-local devices = require "msgraph.sim.routes.devices"
-local users = require "msgraph.sim.routes.users"
-
 local M = {}
 
-local WORKLOADS = { users, devices, batch }
+local WORKLOADS = {}
+for i, name in ipairs { "users", "devices", "account", "groups", "licenses", "roles", "consents", "methods",
+  "entra_devices", "owned", "mailbox", "work", "apps", "batch" } do
+  WORKLOADS[i] = require("msgraph.sim.routes." .. name)
+end
 
 ---@class msgraph.sim.Route
 ---@field [1] string                   method

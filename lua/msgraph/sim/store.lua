@@ -12,6 +12,9 @@ local M = {}
 local Store = {}
 Store.__index = Store
 
+--- User -> the store that made it.
+M.of = setmetatable({}, { __mode = "k" })
+
 --- Things made lately: as many as a page or two, so that polling the same user costs nothing.
 local CACHE <const> = 4096
 
@@ -37,6 +40,7 @@ function M.new(seed, users)
   return setmetatable({
     seed = seed, size = users, asked = {}, deleted = {},
     changed = {}, gone = {}, -- users by index: properties that differ now; deleted
+    facts = {}, -- key -> what is not as the seed has it: see msgraph.sim.relation
     changes = {}, -- indexes of users, in the order they were changed or deleted
     users = new_cache(people.user), hardware = new_cache(hardware.device),
   }, Store)
@@ -49,7 +53,9 @@ end
 function Store:user(index)
   if index < 1 or index > self.size then return nil end
   local user = self.users(index, self.seed, index)
-  user.devices = user.devices or hardware.count(self.seed, user)
+  if not user.devices then
+    user.devices, M.of[user] = hardware.count(self.seed, user), self
+  end
   for name, value in pairs(self.changed[index] or {}) do user[name] = value end
   return user
 end
@@ -72,6 +78,26 @@ end
 function Store:delete_user(user)
   self.gone[user.index] = true
   note_change(self, user)
+end
+
+--- Brings a deleted user back.
+---@param user msgraph.sim.User
+function Store:restore_user(user)
+  self.gone[user.index] = nil
+  note_change(self, user)
+end
+
+--- What is known beside what the seed says; nil: nothing.
+---@param key string
+---@return any
+function Store:get(key)
+  return self.facts[key]
+end
+
+---@param key string
+---@param value any
+function Store:set(key, value)
+  self.facts[key] = value
 end
 
 --- The user with this object id or principal name, in any letter case.

@@ -6,12 +6,14 @@
 local cjson = require("cjson").new()
 local clock = require "msgraph.sim.clock"
 local faults = require "msgraph.sim.faults"
+local groups = require "msgraph.sim.groups"
 local hardware = require "msgraph.sim.hardware"
 local identity = require "msgraph.sim.identity"
 local limits = require "msgraph.sim.limits"
 local logins = require "msgraph.sim.login"
 local people = require "msgraph.sim.people"
 local random = require "msgraph.sim.random"
+local relation = require "msgraph.sim.relation"
 local reply = require "msgraph.sim.reply"
 local router = require "msgraph.sim.router"
 local store = require "msgraph.sim.store"
@@ -125,7 +127,9 @@ local function split(path)
   for text in path:gsub("/$", ""):gmatch("/([^/]*)") do
     local segment = decode_segment(text)
     if not segment then return nil end
-    segments[#segments + 1] = segment
+    local name, key = segment:match("^(%w+)%((.+)%)$") -- devices(deviceId='...') and users('...')
+    if name then segments[#segments + 1] = name end
+    segments[#segments + 1] = key and key:gsub("^'(.*)'$", "%1") or segment
   end
   return segments
 end
@@ -484,6 +488,24 @@ function Tenant:delete_user(who)
   self.store:delete_user(user_named(self, who))
 end
 
+--- Groups whose fields equal those of the filter.
+---@param filter? table
+---@return msgraph.sim.Group[]
+function Tenant:groups(filter)
+  local out = {}
+  for index = 1, groups.COUNT do
+    local group = groups.group(self.seed, index)
+    group.cast = nil
+    if fits(group, filter or {}) then out[#out + 1] = group end
+  end
+  return out
+end
+
+---@return string
+function Tenant:application_id()
+  return random.id(self.seed, relation.KINDS.app, 1)
+end
+
 local function device_record(device)
   local record = hardware.properties(device)
   record.kind, record.outcome = device.kind, device.outcome
@@ -557,7 +579,7 @@ local CONTROL = {
   date = true, now = true, tenant_id = true, app = true, set_credentials = true, sign_in = true, revoke = true,
   policy = true, expire_secret = true, remove_consent = true, token_requests = true,
   machine_endpoint = true,
-  change_user = true, delete_user = true,
+  change_user = true, delete_user = true, groups = true, application_id = true,
 }
 
 --- lua-cjson reads every number as a float; whole ones are integers to us.

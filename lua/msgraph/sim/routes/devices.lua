@@ -121,6 +121,16 @@ local function retire_device(ctx)
   return reply.no_content()
 end
 
+--- What the simulated device does at its next check-in is not kept, but for retire; the log has what was asked.
+local function asked(action)
+  return function(ctx)
+    local device, refusal = find_device(ctx)
+    if not device then return refusal end
+    ctx.actions[#ctx.actions + 1] = action .. " " .. device.id
+    return reply.no_content()
+  end
+end
+
 local function delete_device(ctx)
   local device, refusal = find_device(ctx)
   if not device then return refusal end
@@ -159,5 +169,11 @@ M.routes = {
   intune("DELETE", "deviceManagement/managedDevices/{device}", WRITE, OPERATORS, delete_device),
   intune("POST", "deviceManagement/managedDevices/{device}/retire", PRIVILEGED, OPERATORS, retire_device),
 }
+
+for _, action in ipairs { "wipe", "remoteLock", "syncDevice", "resetPasscode", "bypassActivationLock",
+  "deleteUserFromSharedAppleDevice" } do
+  M.routes[#M.routes + 1] = intune("POST", "deviceManagement/managedDevices/{device}/" .. action, PRIVILEGED, OPERATORS,
+    asked(action))
+end
 
 return M

@@ -2,6 +2,7 @@
 local clock = require "msgraph.sim.clock"
 local delta = require "msgraph.sim.delta"
 local json = require "msgraph.sim.json"
+local licenses = require "msgraph.sim.licenses"
 local odata = require "msgraph.sim.odata"
 local random = require "msgraph.sim.random"
 local reply = require "msgraph.sim.reply"
@@ -10,10 +11,7 @@ local M = {}
 
 local DAY <const> = 24 * 60 * 60
 
--- Enterprise Mobility + Security E3, which holds Intune, and Office 365 E3, which does not; then
--- the service plan of Intune itself (Microsoft's published product names).
-local SKU_WITH_INTUNE <const> = "efccb6f7-5641-4e0e-bd10-b4976e1bf68e"
-local SKU_WITHOUT <const> = "6fd2c87f-b296-42f0-b197-1e91e994b900"
+-- The service plan of Intune, and one of Exchange (Microsoft's published product names).
 local INTUNE_PLAN <const> = "c1ec4a95-1f05-45b3-a911-aa3fa01094f5"
 local EXCHANGE_PLAN <const> = "efb87545-963c-4e0d-99df-69c6916d9eb0"
 
@@ -26,6 +24,27 @@ end
 
 local function license(sku)
   return json.ordered({ disabledPlans = json.array {}, skuId = sku }, LICENSE)
+end
+
+-- One for each licence, though it may come in two ways.
+local function assigned(user)
+  local out, seen = {}, {}
+  for _, held in ipairs(licenses.all(user)) do
+    if not seen[held.skuId] then out[#out + 1] = license(held.skuId) end
+    seen[held.skuId] = true
+  end
+  return json.array(out)
+end
+
+local STATE = { "skuId", "disabledPlans", "assignedByGroup", "state", "error", "lastUpdatedDateTime" }
+
+local function states(user)
+  local out = {}
+  for i, held in ipairs(licenses.all(user)) do
+    out[i] = json.ordered({ skuId = held.skuId, disabledPlans = json.array {}, assignedByGroup = held.group,
+      state = "Active", error = "None", lastUpdatedDateTime = created(user) }, STATE)
+  end
+  return json.array(out)
 end
 
 local function plan(user, service, id)
@@ -49,10 +68,8 @@ local COMPUTED = {
   end,
   otherMails = function(user) return json.array(user.guest and { user.mail } or {}) end,
   proxyAddresses = function(user) return json.array { "SMTP:" .. user.mail } end,
-  assignedLicenses = function(user)
-    if user.guest then return json.array {} end
-    return json.array { license(user.licensed and SKU_WITH_INTUNE or SKU_WITHOUT) }
-  end,
+  assignedLicenses = assigned,
+  licenseAssignmentStates = states,
   assignedPlans = function(user)
     if user.guest then return json.array {} end
     local plans = { plan(user, "exchange", EXCHANGE_PLAN) }

@@ -1,0 +1,142 @@
+---@meta
+--- The methods of resources, which msgraph.resources makes from msgraph.calls. A spec compares the two; see
+--- docs/resources.md for permissions, and for what sending a call again answers.
+
+--- What every thing has: `client`, `id`, and `request`, which builds the request of a method without sending it.
+---@class msgraph.Thing
+---@field client msgraph.Client
+---@field id string
+---@field request fun(self: msgraph.Thing, method: string, ...: any): msgraph.FullRequest
+
+---@class msgraph.Client
+---@field user fun(self: msgraph.Client, id: string, opts?: { allow_me?: boolean }): msgraph.User
+---@field group fun(self: msgraph.Client, id: string): msgraph.Group
+---@field application fun(self: msgraph.Client, id: string): msgraph.Application
+---@field service_principal fun(self: msgraph.Client, id: string): msgraph.ServicePrincipal
+---@field directory_role fun(self: msgraph.Client, id: string): msgraph.DirectoryRole
+---@field device fun(self: msgraph.Client, id: string|{ deviceId: string }): msgraph.EntraDevice
+---@field managed_device fun(self: msgraph.Client, id: string): msgraph.ManagedDevice
+---@field deleted fun(self: msgraph.Client, id: string): msgraph.Deleted
+---@field team fun(self: msgraph.Client, id: string): msgraph.Team
+---@field drive fun(self: msgraph.Client, id: string): msgraph.Drive
+---@field tenant fun(self: msgraph.Client): msgraph.Tenant
+
+---@class msgraph.User: msgraph.Thing
+---@field active_roles fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? roles that are active through PIM
+---@field add_calendar_permission fun(self: msgraph.User, properties: table): any, msgraph.Error? lets somebody in
+---@field add_to_group fun(self: msgraph.User, group: string): true?, msgraph.Error? makes the user a member
+---@field app_registrations fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? apps under app protection, each with its `deviceTag`
+---@field app_role_assignments fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? apps the user is assigned to; those whose `principalId` is a group end with the membership
+---@field assign_licenses fun(self: msgraph.User, list: any[]): any, msgraph.Error? gives licences: a list of { skuId =, disabledPlans = }
+---@field authentication_methods fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? how the user signs in; `@odata.type` tells the kind
+---@field calendar_permissions fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? who may see the calendar
+---@field calendar_view fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? events between `query = { startDateTime =, endDateTime = }`; `isOrganizer` tells whose they are
+---@field cancel_event fun(self: msgraph.User, event: string, fields?: { comment?: string }): any, msgraph.Error? cancels a meeting, of a series the whole; organizer only
+---@field create_inbox_rule fun(self: msgraph.User, properties: table): any, msgraph.Error? makes a rule
+---@field decline_event fun(self: msgraph.User, event: string, fields?: { comment?: string, sendResponse?: boolean }): any, msgraph.Error? declines a meeting of somebody else's
+---@field delete fun(self: msgraph.User): true?, msgraph.Error? deletes; for 30 days it can be restored
+---@field delete_authentication_method fun(self: msgraph.User, method: table): true?, msgraph.Error? deletes one of them; not the password, and the default one last
+---@field delete_event fun(self: msgraph.User, event: string): true?, msgraph.Error? deletes an event; in the organizer's calendar that cancels it
+---@field delete_inbox_rule fun(self: msgraph.User, rule: string): true?, msgraph.Error? deletes one
+---@field direct_reports fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? whom the user manages
+---@field disable fun(self: msgraph.User): any, msgraph.Error? blocks sign-in; tokens already issued live on
+---@field drive fun(self: msgraph.User, opts?: msgraph.RequestOpts): table?, msgraph.Error? the OneDrive; 404 when there is none
+---@field eligible_roles fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? roles the user may activate through PIM
+---@field enable fun(self: msgraph.User): any, msgraph.Error? allows sign-in
+---@field get fun(self: msgraph.User, opts?: msgraph.RequestOpts): table?, msgraph.Error? the user; `select` what is not sent by itself, such as accountEnabled
+---@field groups fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? the groups among them, from an index that may lag
+---@field inbox_rules fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? rules of the inbox
+---@field licenses fun(self: msgraph.User, opts?: msgraph.RequestOpts): table[]?, msgraph.Error? each `skuId`, with `assignedByGroup` where it comes with a group
+---@field mailbox_settings fun(self: msgraph.User, opts?: msgraph.RequestOpts): table?, msgraph.Error? automatic replies, time zone, language
+---@field managed_devices fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? Intune devices
+---@field manager fun(self: msgraph.User, opts?: msgraph.RequestOpts): table?, msgraph.Error? the manager; 404 when there is none
+---@field memberships fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? groups, roles and administrative units the user is directly in
+---@field oauth_grants fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? consents the user gave to apps
+---@field owned_devices fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? Entra devices owned; many are registered too: go by `id`
+---@field owned_objects fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? groups, applications and service principals the user owns
+---@field registered_devices fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? Entra devices in use
+---@field remove_active_role fun(self: msgraph.User, fields: { directoryScopeId?: string, justification?: string, roleDefinitionId: string }): any, msgraph.Error? takes one of them away
+---@field remove_app_role_assignment fun(self: msgraph.User, assignment: string): true?, msgraph.Error? ends one
+---@field remove_calendar_permission fun(self: msgraph.User, permission: string): true?, msgraph.Error? shuts somebody out
+---@field remove_eligible_role fun(self: msgraph.User, fields: { directoryScopeId?: string, justification?: string, roleDefinitionId: string }): any, msgraph.Error? takes one of them away
+---@field remove_from_group fun(self: msgraph.User, group: string): true?, msgraph.Error? ends the membership; the user stays
+---@field remove_licenses fun(self: msgraph.User, list: any[]): any, msgraph.Error? takes direct licences away: a list of skuIds, all in one call
+---@field remove_manager fun(self: msgraph.User): true?, msgraph.Error? takes the manager away
+---@field remove_oauth_grant fun(self: msgraph.User, grant: string): true?, msgraph.Error? withdraws one; tokens already issued live on
+---@field remove_role_assignment fun(self: msgraph.User, assignment: string): true?, msgraph.Error? takes a role away that was assigned without PIM
+---@field reprocess_licenses fun(self: msgraph.User): any, msgraph.Error? works out group licences anew
+---@field reset_password fun(self: msgraph.User, fields?: { newPassword?: string }): any, msgraph.Error? resets the password, to one made up by Entra where none is given; delegated only
+---@field revoke_sessions fun(self: msgraph.User): any, msgraph.Error? ends refresh tokens and browser sessions, within minutes; not those of guests at home
+---@field role_assignments fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? directory roles, custom and scoped ones too
+---@field scoped_roles fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? roles within administrative units
+---@field send_mail fun(self: msgraph.User, fields: { message: table, saveToSentItems?: boolean }): any, msgraph.Error? sends a mail from this mailbox
+---@field set_auto_reply fun(self: msgraph.User, fields: { externalAudience?: string, externalReplyMessage?: string, internalReplyMessage?: string, scheduledEndDateTime?: table, scheduledStartDateTime?: table, status: string }): any, msgraph.Error? sets the automatic reply
+---@field set_manager fun(self: msgraph.User, what: string): true?, msgraph.Error? gives the user a manager, by object id
+---@field set_password fun(self: msgraph.User, fields: { forceChangePasswordNextSignIn?: boolean, password: string }): any, msgraph.Error? sets the password; an app needs a role above the user's too
+---@field teams fun(self: msgraph.User, opts?: msgraph.ListOpts): table[]?, msgraph.Error? teams; with a delegated token one's own only
+---@field update fun(self: msgraph.User, properties: table): any, msgraph.Error? sets properties
+---@field wipe_app_data fun(self: msgraph.User, what: string): any, msgraph.Error? wipes the company's data in the apps of one `deviceTag`
+
+---@class msgraph.Group: msgraph.Thing
+---@field add_member fun(self: msgraph.Group, what: string): true?, msgraph.Error? adds one, by object id
+---@field add_owner fun(self: msgraph.Group, what: string): true?, msgraph.Error? adds one, by object id
+---@field get fun(self: msgraph.Group, opts?: msgraph.RequestOpts): table?, msgraph.Error? the group; `groupTypes`, `mailEnabled`, `onPremisesSyncEnabled`, `isAssignableToRole` tell who may change it
+---@field members fun(self: msgraph.Group, opts?: msgraph.ListOpts): table[]?, msgraph.Error? its direct members
+---@field owners fun(self: msgraph.Group, opts?: msgraph.ListOpts): table[]?, msgraph.Error? its owners
+---@field remove_member fun(self: msgraph.Group, member: string): true?, msgraph.Error? ends a membership; the member stays
+---@field remove_owner fun(self: msgraph.Group, owner: string): true?, msgraph.Error? ends an ownership; the last owner stays
+
+---@class msgraph.Application: msgraph.Thing
+---@field add_owner fun(self: msgraph.Application, what: string): true?, msgraph.Error? adds one, by object id
+---@field owners fun(self: msgraph.Application, opts?: msgraph.ListOpts): table[]?, msgraph.Error? its owners
+---@field remove_owner fun(self: msgraph.Application, owner: string): true?, msgraph.Error? ends an ownership
+
+---@class msgraph.ServicePrincipal: msgraph.Thing
+---@field add_owner fun(self: msgraph.ServicePrincipal, what: string): true?, msgraph.Error? adds one, by object id
+---@field owners fun(self: msgraph.ServicePrincipal, opts?: msgraph.ListOpts): table[]?, msgraph.Error? its owners
+---@field remove_owner fun(self: msgraph.ServicePrincipal, owner: string): true?, msgraph.Error? ends an ownership
+
+---@class msgraph.DirectoryRole: msgraph.Thing
+---@field remove_member fun(self: msgraph.DirectoryRole, member: string): true?, msgraph.Error? takes the role from somebody; of tenant-wide assignments only
+
+---@class msgraph.EntraDevice: msgraph.Thing
+---@field delete fun(self: msgraph.EntraDevice): true?, msgraph.Error? deletes it, with the BitLocker keys kept there
+---@field disable fun(self: msgraph.EntraDevice): any, msgraph.Error? keeps the device from signing in
+---@field enable fun(self: msgraph.EntraDevice): any, msgraph.Error? lets it again
+---@field get fun(self: msgraph.EntraDevice, opts?: msgraph.RequestOpts): table?, msgraph.Error? the Entra device
+---@field registered_owners fun(self: msgraph.EntraDevice, opts?: msgraph.ListOpts): table[]?, msgraph.Error? its owners
+---@field remove_registered_owner fun(self: msgraph.EntraDevice, owner: string): true?, msgraph.Error? ends an ownership; delegated only
+---@field remove_registered_user fun(self: msgraph.EntraDevice, user: string): true?, msgraph.Error? ends a registration; delegated only
+
+---@class msgraph.ManagedDevice: msgraph.Thing
+---@field bypass_activation_lock fun(self: msgraph.ManagedDevice): any, msgraph.Error? lifts Apple's activation lock: before a wipe
+---@field delete fun(self: msgraph.ManagedDevice): true?, msgraph.Error? deletes the record, and retires the device
+---@field delete_shared_user fun(self: msgraph.ManagedDevice, what: string): any, msgraph.Error? takes a user off a shared iPad, by principal name
+---@field get fun(self: msgraph.ManagedDevice, opts?: msgraph.RequestOpts): table?, msgraph.Error? the Intune device: `managementState`, `deviceActionResults`
+---@field remote_lock fun(self: msgraph.ManagedDevice): any, msgraph.Error? locks the screen
+---@field reset_passcode fun(self: msgraph.ManagedDevice): any, msgraph.Error? takes the passcode off, or sets a new one
+---@field retire fun(self: msgraph.ManagedDevice): any, msgraph.Error? takes company data off and ends management, at the next check-in
+---@field sync fun(self: msgraph.ManagedDevice): any, msgraph.Error? asks it to check in
+---@field wipe fun(self: msgraph.ManagedDevice, fields?: { keepEnrollmentData?: boolean, keepUserData?: boolean, macOsUnlockCode?: string, persistEsimDataPlan?: boolean }): any, msgraph.Error? resets the device, at the next check-in
+
+---@class msgraph.Deleted: msgraph.Thing
+---@field get fun(self: msgraph.Deleted, opts?: msgraph.RequestOpts): table?, msgraph.Error? the deleted user, group or application
+---@field purge fun(self: msgraph.Deleted): true?, msgraph.Error? deletes it for good
+---@field restore fun(self: msgraph.Deleted): any, msgraph.Error? brings it back, within 30 days
+
+---@class msgraph.Team: msgraph.Thing
+---@field members fun(self: msgraph.Team, opts?: msgraph.ListOpts): table[]?, msgraph.Error? memberships: their `id` is not the user's
+---@field remove_member fun(self: msgraph.Team, membership: string): true?, msgraph.Error? ends a membership, by its own id
+
+---@class msgraph.Drive: msgraph.Thing
+---@field copy fun(self: msgraph.Drive, item: string, fields: { name?: string, parentReference: table }): any, msgraph.Error? copies an item; goes on after the answer
+---@field invite fun(self: msgraph.Drive, item: string, fields: { message?: string, recipients: table, requireSignIn?: boolean, roles: table, sendInvitation?: boolean }): any, msgraph.Error? lets people open an item
+---@field permissions fun(self: msgraph.Drive, item: string, opts?: msgraph.ListOpts): table[]?, msgraph.Error? who may open an item; "root" is the whole drive
+---@field remove_permission fun(self: msgraph.Drive, item: string, permission: string): true?, msgraph.Error? shuts people out; not where `inheritedFrom` is set
+
+---@class msgraph.Tenant: msgraph.Thing
+---@field confirm_compromised fun(self: msgraph.Tenant, list: any[]): any, msgraph.Error? marks users as risky, by object ids
+---@field deleted_users fun(self: msgraph.Tenant, opts?: msgraph.ListOpts): table[]?, msgraph.Error? users of the last 30 days
+---@field directory_roles fun(self: msgraph.Tenant, opts?: msgraph.ListOpts): table[]?, msgraph.Error? roles in use
+---@field managed_devices fun(self: msgraph.Tenant, opts?: msgraph.ListOpts): table[]?, msgraph.Error? all Intune devices
+---@field subscribed_skus fun(self: msgraph.Tenant, opts?: msgraph.ListOpts): table[]?, msgraph.Error? licences: `skuId` and name

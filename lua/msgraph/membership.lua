@@ -1,0 +1,80 @@
+-- lua/msgraph/membership.lua
+--- A membership is not its member: `DELETE /groups/{g}/members/{u}` deletes the user, wherever the app may do that.
+--
+-- Only `/$ref` at the end names the link between the two (Microsoft's page of group-delete-members warns of it). So a
+-- DELETE that would delete what hangs on a link is refused before it is sent, by every way to send there is.
+local json = require "msgraph.json"
+
+local M = {}
+
+-- Links of the directory, from one object to others.
+local LINKS = {}
+for name in ([[members memberOf transitiveMembers transitiveMemberOf owners ownedObjects ownedDevices registeredDevices
+  registeredOwners registeredUsers createdObjects directReports transitiveReports sponsors acceptedSenders
+  rejectedSenders]]):gmatch "%S+" do
+  LINKS[name:lower()] = true
+end
+
+-- A member of these is an object of its own: the membership itself.
+local CONVERSATIONS = { teams = true, joinedteams = true, chats = true, channels = true, team = true,
+  primarychannel = true }
+
+local function decode(text)
+  return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+-- In lower case, without host and query; "members('id')" is two, and a cast is none.
+local function segments_of(target)
+  local path = target:gsub("^%a[%w+.-]*://[^/]*", ""):gsub("[?#].*$", "")
+  path = decode(path):lower():gsub("%(([^()]*)%)", "/%1")
+  local segments = {}
+  for segment in path:gmatch("[^/]+") do
+    if not segment:find("^microsoft%.graph%.") then segments[#segments + 1] = segment end
+  end
+  return segments
+end
+
+-- The link whose end a DELETE would delete; nil: it deletes what it names.
+local function link_of(target)
+  local segments = segments_of(target)
+  local n = #segments
+  if segments[n] == "$ref" then return nil end
+  if segments[n] == "manager" then return "manager" end
+  local link = segments[n - 1]
+  if not link or not LINKS[link] then return nil end
+  if CONVERSATIONS[segments[n - 2]] or CONVERSATIONS[segments[n - 3]] then return nil end
+  return link
+end
+
+-- The requests of a raw $batch.
+local function batch_items(target, body)
+  if not decode(target):lower():find("$batch", 1, true) then return {} end
+  if type(body) == "string" then body = json.decode(body) end
+  local items = type(body) == "table" and body.requests
+  return type(items) == "table" and items or {}
+end
+
+local WHY = "'%s' has no /$ref at its end: it would delete the object at the end of '%s' itself, the user or group and "
+  .. "not the link to it; append /$ref, or pass { delete_object_itself = true } if that is what you mean"
+
+--- What is wrong with a request that would delete an object where a link to it was meant; nil: nothing.
+---@param method string
+---@param target string path or URL
+---@param body? any looked at for a $batch
+---@return string? reason
+function M.mistake(method, target, body)
+  if type(method) ~= "string" or type(target) ~= "string" then return nil end
+  method = method:upper()
+  if method == "DELETE" then
+    local link = link_of(target)
+    return link and WHY:format(target, link)
+  elseif method ~= "POST" then
+    return nil
+  end
+  for _, item in ipairs(batch_items(target, body)) do
+    local reason = type(item) == "table" and M.mistake(item.method, item.url)
+    if reason then return reason end
+  end
+end
+
+return M

@@ -1,0 +1,220 @@
+-- lua/msgraph/sim/routes/mailbox.lua - a user's mailbox: settings, inbox rules, calendar, mail (FACTS 2.9).
+local clock = require "msgraph.sim.clock"
+local json = require "msgraph.sim.json"
+local odata = require "msgraph.sim.odata"
+local random = require "msgraph.sim.random"
+local relation = require "msgraph.sim.relation"
+local reply = require "msgraph.sim.reply"
+
+local M = {}
+
+local KINDS = relation.KINDS
+
+--- Guests have theirs elsewhere.
+local function on_mailbox(run)
+  return function(ctx)
+    if ctx.user.guest then
+      return reply.error(ctx, 404, "MailboxNotEnabledForRESTAPI", "REST API is not yet supported for this mailbox.")
+    end
+    return run(ctx)
+  end
+end
+
+local function not_found(ctx)
+  return reply.error(ctx, 404, "ErrorItemNotFound", "The specified object was not found in the store.")
+end
+
+local function created(record, names)
+  local answer = reply.ok(json.ordered(record, names))
+  answer.status = 201
+  return answer
+end
+
+-- ---- settings -----------------------------------------------------------------------------------
+
+local REPLY = { "status", "externalAudience", "internalReplyMessage", "externalReplyMessage" }
+
+local function settings_of(ctx)
+  local stored = ctx.store:get("auto_reply/" .. ctx.user.index) or { status = "disabled", externalAudience = "all" }
+  return json.ordered({ ["@odata.context"] = ctx.base .. "/$metadata#users('" .. ctx.user.id .. "')/mailboxSettings",
+    automaticRepliesSetting = json.ordered(stored, REPLY), timeZone = "W. Europe Standard Time", userPurpose = "user" },
+    { "@odata.context", "automaticRepliesSetting", "timeZone", "userPurpose" })
+end
+
+local function get_settings(ctx)
+  return reply.ok(settings_of(ctx))
+end
+
+local STATUSES = odata.set "disabled alwaysEnabled scheduled"
+
+local function set_settings(ctx)
+  local body, no = relation.body(ctx)
+  if not body then return no end
+  local wanted = body.automaticRepliesSetting
+  if type(wanted) ~= "table" or not STATUSES[wanted.status] then
+    return reply.error(ctx, 400, "ErrorInvalidRequest", "The request is invalid.")
+  end
+  ctx.store:set("auto_reply/" .. ctx.user.index, wanted)
+  ctx.actions[#ctx.actions + 1] = "auto_reply " .. ctx.user.id
+  return reply.ok(settings_of(ctx))
+end
+
+-- ---- lists that grow ----------------------------------------------------------------------------
+
+-- Those from the start that are left, and those that came.
+local function all(ctx, name, from_the_start)
+  local out = relation.remaining(ctx.store, name .. "/" .. ctx.user.index .. "/", from_the_start)
+  for _, record in ipairs(ctx.store:get(name .. "s/" .. ctx.user.index) or {}) do out[#out + 1] = record end
+  return out
+end
+
+local function add(ctx, name, kind, resource)
+  local body, no = relation.body(ctx)
+  if not body then return no end
+  local records = relation.kept(ctx.store, name .. "s/" .. ctx.user.index)
+  body.id = random.id(ctx.seed, KINDS[kind], ctx.n << 20)
+  records[#records + 1] = body
+  ctx.actions[#ctx.actions + 1] = ("create_%s %s"):format(name, ctx.user.id)
+  return created(body, resource.default)
+end
+
+local function delete(ctx, name, from_the_start, id)
+  local records = ctx.store:get(name .. "s/" .. ctx.user.index) or {}
+  for at, record in ipairs(records) do
+    if record.id == id then
+      table.remove(records, at)
+      return relation.done(ctx, ("delete_%s %s"):format(name, id))
+    end
+  end
+  local prefix = name .. "/" .. ctx.user.index .. "/"
+  for _, record in ipairs(relation.remaining(ctx.store, prefix, from_the_start)) do
+    if record.id == id then
+      ctx.store:set(prefix .. id, true)
+      return relation.done(ctx, ("delete_%s %s"):format(name, id))
+    end
+  end
+  return not_found(ctx)
+end
+
+-- ---- rules --------------------------------------------------------------------------------------
+
+local RULE = relation.resource("microsoft.graph.messageRule", "id displayName sequence isEnabled actions")
+
+local function rules(ctx)
+  local to = json.array { { emailAddress = { address = "private@example.org" } } }
+  return { { id = random.id(ctx.seed, KINDS.rule, ctx.user.index), displayName = "Home", sequence = 1,
+    isEnabled = true, actions = { forwardTo = to } } }
+end
+
+local function list_rules(ctx) return relation.list(ctx, RULE, "messageRules", all(ctx, "rule", rules(ctx))) end
+local function create_rule(ctx) return add(ctx, "rule", "rule", RULE) end
+local function delete_rule(ctx) return delete(ctx, "rule", rules(ctx), ctx.params.rule) end
+
+-- ---- calendar -----------------------------------------------------------------------------------
+
+local EVENT = relation.resource("microsoft.graph.event", "id subject isOrganizer isCancelled start end type")
+
+local function at(seconds)
+  return { dateTime = clock.naive(seconds), timeZone = "UTC" }
+end
+
+local DAY <const> = 24 * 60 * 60
+
+-- A meeting of one's own and one of somebody else's.
+local function events(ctx)
+  local function record(n, subject, mine)
+    local start = clock.START + n * DAY
+    return { id = random.id(ctx.seed, KINDS.event, ctx.user.index * 4 + n), subject = subject, isOrganizer = mine,
+      isCancelled = false, start = at(start), ["end"] = at(start + 3600), type = "singleInstance" }
+  end
+  return { record(1, "Team weekly", true), record(2, "All hands", false) }
+end
+
+local function calendar_view(ctx)
+  local query = odata.query(ctx.query)
+  if not query.startDateTime or not query.endDateTime then
+    return reply.error(ctx, 400, "ErrorInvalidParameter", "This request requires a time window specified by the query "
+      .. "string parameters StartDateTime and EndDateTime.")
+  end
+  return relation.list(ctx, EVENT, "calendarView", all(ctx, "event", events(ctx)))
+end
+
+local function event_named(ctx)
+  for _, event in ipairs(all(ctx, "event", events(ctx))) do
+    if event.id == ctx.params.event then return event end
+  end
+end
+
+--- Whoever cancels or declines finds the event gone from the calendar.
+local function drop(action, organizers_only)
+  return function(ctx)
+    local event = event_named(ctx)
+    if not event then return not_found(ctx) end
+    if organizers_only and not event.isOrganizer then
+      return reply.error(ctx, 400, "ErrorAccessDenied", "Your request can't be completed. You need to be an organizer "
+        .. "to cancel a meeting.")
+    end
+    ctx.store:set("event/" .. ctx.user.index .. "/" .. event.id, true)
+    ctx.actions[#ctx.actions + 1] = action .. " " .. event.id
+    return { status = 202, headers = {}, body = "" }
+  end
+end
+
+local function delete_event(ctx) return delete(ctx, "event", events(ctx), ctx.params.event) end
+
+local PERMISSION = relation.resource("microsoft.graph.calendarPermission",
+  "id emailAddress isRemovable isInsideOrganization role")
+
+local function permissions(ctx)
+  return { { id = random.id(ctx.seed, KINDS.calendar_permission, ctx.user.index), role = "freeBusyRead",
+    emailAddress = { name = "My Organization" }, isRemovable = false, isInsideOrganization = true } }
+end
+
+local NAME <const> = "calendar_permission"
+
+local function list_permissions(ctx)
+  return relation.list(ctx, PERMISSION, "calendarPermissions", all(ctx, NAME, permissions(ctx)))
+end
+
+local function add_permission(ctx) return add(ctx, NAME, NAME, PERMISSION) end
+local function delete_permission(ctx) return delete(ctx, NAME, {}, ctx.params.permission) end
+
+-- ---- mail ---------------------------------------------------------------------------------------
+
+local function send_mail(ctx)
+  local body, no = relation.body(ctx)
+  if not body then return no end
+  if type(body.message) ~= "table" then
+    return reply.error(ctx, 400, "ErrorInvalidRequest", "The request is invalid.")
+  end
+  ctx.actions[#ctx.actions + 1] = "send_mail " .. ctx.user.id
+  return { status = 202, headers = {}, body = "" }
+end
+
+local READ_SETTINGS = { "MailboxSettings.Read", "MailboxSettings.ReadWrite" }
+local SETTINGS = { "MailboxSettings.ReadWrite" }
+local READ_CALENDAR = { "Calendars.ReadBasic", "Calendars.ReadBasic.All", "Calendars.Read", "Calendars.ReadWrite" }
+local CALENDAR = { "Calendars.ReadWrite" }
+local RULES <const>, PERMISSIONS <const> = "mailFolders/inbox/messageRules", "calendar/calendarPermissions"
+
+local function mailbox(method, path, scopes, run)
+  return { method, "users/{user}/" .. path, service = "directory", scopes = scopes, run = on_mailbox(run) }
+end
+
+M.routes = {
+  mailbox("GET", "mailboxSettings", READ_SETTINGS, get_settings),
+  mailbox("PATCH", "mailboxSettings", SETTINGS, set_settings),
+  mailbox("GET", RULES, READ_SETTINGS, list_rules),
+  mailbox("POST", RULES, SETTINGS, create_rule),
+  mailbox("DELETE", RULES .. "/{rule}", SETTINGS, delete_rule),
+  mailbox("GET", "calendarView", READ_CALENDAR, calendar_view),
+  mailbox("POST", "events/{event}/cancel", CALENDAR, drop("cancel_event", true)),
+  mailbox("POST", "events/{event}/decline", CALENDAR, drop "decline_event"),
+  mailbox("DELETE", "events/{event}", CALENDAR, delete_event),
+  mailbox("GET", PERMISSIONS, { "Calendars.Read", "Calendars.ReadWrite" }, list_permissions),
+  mailbox("POST", PERMISSIONS, CALENDAR, add_permission),
+  mailbox("DELETE", PERMISSIONS .. "/{permission}", CALENDAR, delete_permission),
+  mailbox("POST", "sendMail", { "Mail.Send" }, send_mail),
+}
+
+return M
