@@ -171,7 +171,7 @@ end
 local function check_licence(run, client)
   local page, err = client:get("/deviceManagement/managedDevices", { select = { "id" }, top = 1 })
   if page then return tell(run, "licence", "ok", "Intune answers for this tenant") end
-  if err.reason == "licence_missing" then return tell(run, "licence", "fail", errors.line(err), err.hint, "auth") end
+  if err.reason == "license_missing" then return tell(run, "licence", "fail", errors.line(err), err.hint, "auth") end
   tell(run, "licence", "warn", "can not be told: " .. errors.line(err), err.hint)
 end
 
