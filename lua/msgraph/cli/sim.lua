@@ -151,6 +151,13 @@ local function show_requests(tenant, next_n)
   return last + 1
 end
 
+-- An app that people sign in to; whoever is at the browser, an administrator at first, signs in at once.
+local function login_command(tenant)
+  local app = tenant:app { public = true }
+  return ("msgraph login --authority %s --tenant %s --client-id %s"):format(tenant.authority, tenant.tenant_id,
+    app.client_id)
+end
+
 local function banner(tenant, args)
   terminal.note(("A tenant at %s, %g times as fast as time%s. Ctrl-C ends it."):format(tenant.endpoint,
     args.speed or 60, args.no_intune and ", without Intune" or ""))
@@ -158,6 +165,7 @@ local function banner(tenant, args)
   terminal.note((table_of.format(users, "  "):gsub("\n$", "")))
   terminal.note("Paste these three lines into another terminal, then try:  msgraph remove-all-devices --dry-run "
     .. users[1][1])
+  terminal.note("Or the first two, and sign in:  " .. login_command(tenant))
 end
 
 function M.run(args)
