@@ -72,6 +72,15 @@ local function refuse_deletion(method, path, body, opts)
   if mistake then error(mistake, 0) end
 end
 
+local LONGEST = 30 * 24 * 3600 -- seconds, the core's own limit
+
+--- Raises (level 0) for a deadline that is none.
+---@param seconds? number
+function M.check_deadline(seconds)
+  if seconds == nil or seconds > 0 and seconds <= LONGEST then return end
+  error(("'deadline' must be seconds, more than 0 and up to 30 days, got %s"):format(seconds), 0)
+end
+
 local NONE = {}
 
 --- A request as the core takes it. Raises for what cannot be meant.
@@ -87,6 +96,7 @@ function M.build(method, path, body, opts)
     return { method = method, target = target, headers = headers }
   end
   opts = opts or NONE
+  M.check_deadline(opts.deadline)
   local bytes, is_json
   bytes, headers, is_json = body_of(body, headers)
   return {
