@@ -381,7 +381,7 @@ function Items:__call()
 end
 
 function Items:close()
-  self.items, self.at = NONE, 0
+  self.items, self.at, self.round = NONE, 0, nil
   close(self.walk)
 end
 

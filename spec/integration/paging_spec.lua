@@ -355,6 +355,12 @@ describe("delta", function()
     end
     assert.equal(50, #changes_of(users))
     assert.is_string(users.checkpoint.delta)
+
+    tenant:fault { kind = "status", status = 400, path = "delta", after = 1 }
+    local other = client:delta("/users/delta", { dedupe = "last", headers = { Prefer = "odata.maxpagesize=20" } })
+    assert.is_false(pcall(other))
+    other:close()
+    assert.is_nil(other()) -- a part of a round is none
   end)
 
   it("hands out checkpoints page by page", function()
