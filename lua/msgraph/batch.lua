@@ -169,21 +169,15 @@ function M.batch(client, list, opts)
   return results, failures
 end
 
---- What sends the calls of the running task together: nil where they go one by one.
----@param client msgraph.Client
----@return msgraph.batch.Engine?
----@return msgraph.Task? running
-function M.engine(client)
-  local running = loop.current()
-  local scope = running and running.scope
-  local known = scope and not running.flies and scope.engines
-  if not known then return nil end
-  local engine = known[client]
-  if not engine then
-    engine = engines.new(client, scope)
-    known[client] = engine
-  end
-  return engine, running
+--- What sends the calls of a scope's tasks together, by client.
+---@package
+---@param scope table
+---@return table<msgraph.Client, msgraph.batch.Engine> engines made when they are first asked for
+function M.engines(scope)
+  return setmetatable({}, { __index = function(known, client)
+    known[client] = engines.new(client, scope)
+    return known[client]
+  end })
 end
 
 return M
