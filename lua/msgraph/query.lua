@@ -268,15 +268,23 @@ local function path_options(query)
   return out
 end
 
-local function has_header(headers, wanted)
+--- Whether a header is among these.
+---@param headers? table<string, string>
+---@param wanted string in lower case
+---@return boolean
+function M.has_header(headers, wanted)
   for name in pairs(headers or {}) do
     if type(name) == "string" and name:lower() == wanted then return true end
   end
   return false
 end
-M.has_header = has_header
 
-local function with_header(headers, name, value)
+--- A copy of the headers with one more.
+---@param headers? table<string, string>
+---@param name string
+---@param value string
+---@return table<string, string>
+function M.with_header(headers, name, value)
   local out = { [name] = value }
   for key, old in pairs(headers or {}) do out[key] = old end
   return out
@@ -285,8 +293,8 @@ end
 -- Completes an advanced query, as far as the author has not done so; returns the headers.
 local function advance(shape, options, all, headers)
   if not shape.count and not all["$count"] then options["$count"] = "true" end
-  if has_header(headers, "consistencylevel") then return headers end
-  return with_header(headers, "ConsistencyLevel", "eventual")
+  if M.has_header(headers, "consistencylevel") then return headers end
+  return M.with_header(headers, "ConsistencyLevel", "eventual")
 end
 
 -- ---- the target ---------------------------------------------------------------------------------

@@ -32,12 +32,6 @@ for name, expected in pairs(query.OPTIONS) do M.CALL[name] = expected end
 M.FULL = { method = "string", path = "string", body = "any" }
 for name, expected in pairs(M.CALL) do M.FULL[name] = expected end
 
-local function copy(headers)
-  local out = {}
-  for name, value in pairs(headers or {}) do out[name] = value end
-  return out
-end
-
 -- The bytes of a body, the headers with its type, and whether the bytes are JSON of our making.
 local function body_of(body, headers)
   if body == nil then return nil, headers end
@@ -48,8 +42,7 @@ local function body_of(body, headers)
     error(("body must be a table (sent as JSON) or a string, got %s"):format(type(body)), 0)
   end
   if not query.has_header(headers, "content-type") then
-    headers = copy(headers)
-    headers["Content-Type"] = "application/json"
+    headers = query.with_header(headers, "Content-Type", "application/json")
   end
   return json.encode(body, 0), headers, true
 end

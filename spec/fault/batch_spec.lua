@@ -232,11 +232,14 @@ end)
 
 describe("a part whose token is refused", function()
   local PARTS = helper.json_answer("200 OK", [[{"responses":[{"id":"2","status":200,"body":{"id":"grace"}},
-    {"id":"1","status":401,"headers":{"WWW-Authenticate":"Bearer error=\"invalid_token\""},"body":{"error":{"code":"x"}}}]}]])
-  local CHALLENGE = helper.json_answer("401 Unauthorized", "{}", { ["WWW-Authenticate"] = 'Bearer error="invalid_token"' })
+    {"id":"1","status":401,"headers":{"WWW-Authenticate":"Bearer error=\"invalid_token\""},
+    "body":{"error":{"code":"x"}}}]}]])
+  local CHALLENGE = helper.json_answer("401 Unauthorized", "{}",
+    { ["WWW-Authenticate"] = 'Bearer error="invalid_token"' })
 
   it("goes once more, as a call of its own, with a new token", function()
-    local server <close> = helper.server { { bytes = PARTS }, { bytes = CHALLENGE }, { bytes = helper.answer("204 No Content") } }
+    local server <close> = helper.server { { bytes = PARTS }, { bytes = CHALLENGE },
+      { bytes = helper.answer("204 No Content") } }
     local tokens = 0
     local client <close> = helper.client(server.endpoint, { auth = graph.auth.callback(function()
       tokens = tokens + 1

@@ -345,7 +345,8 @@ describe("delta", function()
 
   it("loses nothing when a page of a gathered round cannot be had", function()
     tenant:fault { kind = "status", status = 400, path = "delta", after = 1, times = 2 }
-    local users <close> = client:delta("/users/delta", { dedupe = "last", headers = { Prefer = "odata.maxpagesize=20" } })
+    local opts = { dedupe = "last", headers = { Prefer = "odata.maxpagesize=20" } }
+    local users <close> = client:delta("/users/delta", opts)
     for _ = 1, 2 do
       local ok, err = pcall(users)
       assert.is_false(ok)
@@ -357,7 +358,7 @@ describe("delta", function()
     assert.is_string(users.checkpoint.delta)
 
     tenant:fault { kind = "status", status = 400, path = "delta", after = 1 }
-    local other = client:delta("/users/delta", { dedupe = "last", headers = { Prefer = "odata.maxpagesize=20" } })
+    local other = client:delta("/users/delta", opts)
     assert.is_false(pcall(other))
     other:close()
     assert.is_nil(other()) -- a part of a round is none
