@@ -102,10 +102,13 @@ local function sorted(list, needed)
 end
 
 local function build(list, opts)
+  local ok, problem = pcall(requests.check_deadline, opts and opts.deadline)
+  if not ok then error("batch: " .. problem, 0) end
   local built, needed, places = {}, {}, places_by_id(list)
   for i, full in ipairs(list) do
     if not full.method then error(("batch: %s: 'method' is missing"):format(name_of(list, i)), 0) end
-    local ok, request = pcall(requests.build, full.method:upper(), full.path, full.body, full)
+    local request
+    ok, request = pcall(requests.build, full.method:upper(), full.path, full.body, full)
     if not ok then error(("batch: %s: %s"):format(name_of(list, i), request), 0) end
     request.retry = opts and opts.retry
     built[i], needed[i] = request, places_needed(list, i, places)
@@ -117,8 +120,8 @@ local function check(list, opts)
   if type(list) ~= "table" then
     error(("batch: a list of requests is expected, got %s"):format(type(list)), 3)
   end
-  for i, request in ipairs(list) do
-    local where = ("batch: request %d"):format(i)
+  for i = 1, #list do
+    local request, where = list[i], ("batch: request %d"):format(i)
     if type(request) ~= "table" then error(("%s must be a table, got %s"):format(where, type(request)), 3) end
     config.check(request, REQUEST, where, 4)
   end
@@ -166,21 +169,15 @@ function M.batch(client, list, opts)
   return results, failures
 end
 
---- What sends the calls of the running task together: nil where they go one by one.
----@param client msgraph.Client
----@return msgraph.batch.Engine?
----@return msgraph.Task? running
-function M.engine(client)
-  local running = loop.current()
-  local scope = running and running.scope
-  local known = scope and scope.engines
-  if not known then return nil end
-  local engine = known[client]
-  if not engine then
-    engine = engines.new(client, scope)
-    known[client] = engine
-  end
-  return engine, running
+--- What sends the calls of a scope's tasks together, by client.
+---@package
+---@param scope table
+---@return table<msgraph.Client, msgraph.batch.Engine> engines made when they are first asked for
+function M.engines(scope)
+  return setmetatable({}, { __index = function(known, client)
+    known[client] = engines.new(client, scope)
+    return known[client]
+  end })
 end
 
 return M

@@ -4,14 +4,12 @@
 -- Inside a task a request yields, outside it waits; same call, same result. The token goes to the
 -- client's endpoint and nowhere else: the core refuses other URLs and follows no redirect.
 local auth = require "msgraph.auth"
-local batch = require "msgraph.batch"
 local config = require "msgraph.config"
 local core = require "msgraph.core"
 local devices = require "msgraph.devices"
 local errors = require "msgraph.errors"
 local host = require "msgraph.host"
 local loop = require "msgraph.loop"
-local paging = require "msgraph.paging"
 local repeatable = require "msgraph.repeatable"
 local requests = require "msgraph.request"
 local resources = require "msgraph.resources"
@@ -63,13 +61,21 @@ function Client:deliver(request)
   return (self.guard and attempt_guarded or attempt)(self, request)
 end
 
+-- What sends the calls of the running task together, and that task; nil where they go one by one.
+local function engine_of(self)
+  local running = loop.current()
+  local scope = running and not running.flies and running.scope
+  local engines = scope and scope.engines
+  if engines then return engines[self], running end
+end
+
 --- Sends a request, in a batch where the task's `map` says so, and waits for its answer.
 ---@package
 ---@param request msgraph.core.Request
 ---@return msgraph.core.Response?
 ---@return msgraph.Error?
 function Client:exchange(request)
-  local engine, running = batch.engine(self)
+  local engine, running = engine_of(self)
   local raw, failure
   if engine then
     raw, failure = engine:exchange(request, running)
@@ -199,7 +205,6 @@ end
 
 Client.read = response.read ---@package
 Client.remove_all_devices = devices.remove_all_devices
-Client.batch = batch.batch
 
 -- ---- life ---------------------------------------------------------------------------------------
 
@@ -219,8 +224,22 @@ function Client:__tostring()
 end
 
 host.install(Client)
-paging.install(Client, requests.CALL, requests.build)
 resources.install(Client)
+
+-- Not every program needs these: their modules are loaded when one of them is first called.
+local function later(names, load)
+  for _, name in ipairs(names) do
+    Client[name] = function(...)
+      load()
+      return Client[name](...)
+    end
+  end
+end
+
+later({ "items", "pages", "delta", "list" }, function()
+  require("msgraph.paging").install(Client, requests.CALL, requests.build)
+end)
+later({ "batch" }, function() Client.batch = require("msgraph.batch").batch end)
 
 --- Makes a client. Nothing is sent yet.
 ---@param opts? msgraph.ConnectOpts

@@ -223,9 +223,9 @@ end
 local function watch_all(client, path, watches, seconds, on_change)
   local finish, pause, err = core.now() + seconds, FIRST_PAUSE, nil
   while any_pending(watches) do
-    local left = finish - core.now()
-    if left <= 0 then return err end
-    loop.sleep(math.min(left, math.max(pause, err and err.retry_after or 0)))
+    local left, asked = finish - core.now(), err and err.retry_after or 0
+    if left <= 0 or asked > left then return err end -- never earlier than the service asks
+    loop.sleep(math.min(left, math.max(pause, asked)))
     err = look(client, path, watches, on_change)
     if err and not TRANSIENT[err.kind] then return err end
     pause = math.min(LONGEST_PAUSE, pause * 1.5)

@@ -4,7 +4,6 @@
 -- Three sources become one shape: an answer Graph refused with, a failure of the transport, and
 -- what this library finds by itself. docs/errors.md lists every kind and code; a spec compares the
 -- page with the tables here. Foreign text is cut, kept on one line, and cleaned of tokens.
-local aadsts = require "msgraph.aadsts"
 local bodies = require "msgraph.errors.body"
 local json = require "msgraph.json"
 local reasons = require "msgraph.errors.reasons"
@@ -310,6 +309,7 @@ end
 
 -- The sign-in said no: its word becomes the code. Entra appends ids and a time to its sentence.
 local function refused_sign_in(err, failure, consent_url)
+  local aadsts = require "msgraph.aadsts" -- most programs never meet it
   err.code = failure.word and text.or_nil(failure.word) or err.code
   err.message = err.message:gsub("%s*Trace ID:?.*$", "")
   err.hint = aadsts.hint(err.message, failure.subword, consent_url) or M.HINTS[err.code] or M.HINTS.token_refused

@@ -12,6 +12,8 @@ local loop = require "msgraph.loop"
 local response = require "msgraph.response"
 local task = require "msgraph.task"
 
+local unpack = string.unpack
+
 local M = {}
 
 ---@class msgraph.Checkpoint       where to go on, also in another process; a table that JSON holds
@@ -55,10 +57,14 @@ local MOST_UNCLEAN = 3 -- times a page is fetched for the sake of a clean link
 
 -- ---- one list -----------------------------------------------------------------------------------
 
--- Links are as long as some kilobytes, a list has thousands: 64 bits of each are kept (FNV-1a).
+-- Links are as long as some kilobytes, a list has thousands: 64 bits of each are kept (FNV-1a's numbers, over words of
+-- eight bytes; the shift brings what a product moves up back down).
 local function hash(text)
-  local sum = 0xcbf29ce484222325
-  for i = 1, #text do sum = (sum ~ text:byte(i)) * 0x100000001b3 end
+  local sum, padded = 0xcbf29ce484222325 ~ #text, text .. ("\0"):rep(-#text % 8)
+  for at = 1, #padded, 8 do
+    sum = (sum ~ unpack("<i8", padded, at)) * 0x100000001b3
+    sum = sum ~ sum >> 32
+  end
   return sum
 end
 
@@ -170,8 +176,12 @@ local function link_in(body, name)
   return type(link) == "string" and link ~= "" and link
 end
 
+local function is_list(value)
+  return type(value) == "table" and (value[1] ~= nil or next(value) == nil)
+end
+
 local function why_no_page(walk, body)
-  if type(body) ~= "table" or type(body.value) ~= "table" then return "the answer is no list: it has no value" end
+  if type(body) ~= "table" or not is_list(body.value) then return "the answer is no list: it has no value" end
   local link, delta = link_in(body, "@odata.nextLink"), link_in(body, "@odata.deltaLink")
   if link == false or delta == false then return "its link to the next page is none" end
   if walk.delta and not link and not delta then return "it has neither a nextLink nor a deltaLink" end
@@ -322,24 +332,43 @@ local function read_on(self)
   return page.items
 end
 
--- All items of a round, each id once, as it came last; nil at the end.
-local function read_round(self)
-  local kept, place = {}, {}
-  local page, restarted = turn_page(self), self.restarted
-  if not page then return nil end
-  while page do
-    if self.restarted ~= restarted then kept, place, restarted = {}, {}, self.restarted end
-    for _, item in ipairs(page.items) do
-      local id = type(item) == "table" and item.id or item
-      if place[id] then kept[place[id]] = false end
-      place[id] = #kept + 1
-      kept[#kept + 1] = item
-    end
-    fetch_ahead(self.walk)
-    page = turn_page(self)
+-- Each id once, as it came last.
+local function keep(round, items)
+  local kept, place = round.kept, round.place
+  for _, item in ipairs(items) do
+    local id = type(item) == "table" and item.id or item
+    if place[id] then kept[place[id]] = false end
+    place[id] = #kept + 1
+    kept[#kept + 1] = item
   end
-  local items = {}
-  for _, item in ipairs(kept) do items[#items + 1] = item or nil end
+end
+
+-- Gathers pages into `self.round`, which outlives a page that cannot be had. Until the last of them nothing is
+-- handed out, so both checkpoints stay where the round began.
+local function gather_round(self)
+  local walk, begun = self.walk, self.checkpoint
+  while true do
+    local page, err = next_page(walk)
+    if err then
+      err.checkpoint = begun
+      error(err, 0)
+    elseif not page then
+      return
+    end
+    if self.restarted ~= walk.restarted or not self.round then self.round = { kept = {}, place = {} } end
+    self.total, self.restarted = walk.total, walk.restarted
+    keep(self.round, page.items)
+    fetch_ahead(walk)
+  end
+end
+
+-- All items of a round; nil at the end.
+local function read_round(self)
+  gather_round(self)
+  local round, items = self.round, {}
+  if not round then return nil end
+  self.round, self.checkpoint = nil, self.walk.checkpoint
+  for _, item in ipairs(round.kept) do items[#items + 1] = item or nil end
   return items
 end
 
@@ -358,7 +387,7 @@ function Items:__call()
 end
 
 function Items:close()
-  self.items, self.at = NONE, 0
+  self.items, self.at, self.round = NONE, 0, nil
   close(self.walk)
 end
 

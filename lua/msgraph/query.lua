@@ -64,23 +64,28 @@ end
 local literal_of
 
 local function literals_of(list)
-  local parts = {}
+  local parts, keys = {}, 0
   for i, value in ipairs(list) do parts[i] = literal_of(value) end
-  if #parts == 0 then error("a list for `in` is empty", 0) end
+  for _ in pairs(list) do keys = keys + 1 end
+  if keys == 0 then error("a list for `in` is empty", 0) end
+  if keys ~= #parts then error("what is given for `in` is no list: it has holes or names", 0) end
   return "(" .. table.concat(parts, ",") .. ")"
 end
 
+-- As short as it can be read back; nil for what no query holds.
 local function number_of(value)
-  if math.type(value) == "integer" then return tostring(value) end
-  if value ~= value or value == math.huge or value == -math.huge then error(value .. " is no number of OData", 0) end
-  return math.tointeger(value) and tostring(math.tointeger(value)) or ("%.17g"):format(value)
+  if value ~= value or value == math.huge or value == -math.huge then return nil end
+  local whole = math.tointeger(value)
+  if whole then return tostring(whole) end
+  local short = ("%.15g"):format(value)
+  return tonumber(short) == value and short or ("%.17g"):format(value)
 end
 
 function literal_of(value)
   local kind = type(value)
   if kind == "string" then return quoted(value) end
   if kind == "boolean" then return tostring(value) end
-  if kind == "number" then return number_of(value) end
+  if kind == "number" then return number_of(value) or error(value .. " is no number of OData", 0) end
   if value == json.null then return "null" end
   if getmetatable(value) == Date then return value.text end
   if kind == "table" then return literals_of(value) end
@@ -154,11 +159,12 @@ local WRITERS = {
 }
 
 local function raw_value(name, value)
-  local kind = math.type(value) or type(value)
+  local kind = type(value)
   if kind == "string" then return value end
-  if kind == "boolean" or kind == "integer" then return tostring(value) end
-  if kind == "float" then return ("%.14g"):format(value) end
-  error(("query parameter '%s' must be a string, number or boolean, got %s"):format(name, kind), 0)
+  local text = kind == "boolean" and tostring(value) or kind == "number" and number_of(value)
+  if text then return text end
+  error(("query parameter '%s' must be a string, number or boolean, got %s"):format(name,
+    kind == "number" and value or kind), 0)
 end
 
 -- All options by their name on the wire, as text that is not yet escaped.
@@ -228,6 +234,7 @@ end
 local function has_advanced_operator(filter)
   local text = skeleton(filter)
   return text:find("%f[%w_/]ne%f[^%w_/]") or text:find("%f[%w_/]not%f[^%w_/]") or text:find("endswith%s*%(")
+    or text:find("/$count", 1, true)
 end
 
 local function is_advanced(shape, options)
@@ -261,15 +268,23 @@ local function path_options(query)
   return out
 end
 
-local function has_header(headers, wanted)
+--- Whether a header is among these.
+---@param headers? table<string, string>
+---@param wanted string in lower case
+---@return boolean
+function M.has_header(headers, wanted)
   for name in pairs(headers or {}) do
     if type(name) == "string" and name:lower() == wanted then return true end
   end
   return false
 end
-M.has_header = has_header
 
-local function with_header(headers, name, value)
+--- A copy of the headers with one more.
+---@param headers? table<string, string>
+---@param name string
+---@param value string
+---@return table<string, string>
+function M.with_header(headers, name, value)
   local out = { [name] = value }
   for key, old in pairs(headers or {}) do out[key] = old end
   return out
@@ -278,8 +293,8 @@ end
 -- Completes an advanced query, as far as the author has not done so; returns the headers.
 local function advance(shape, options, all, headers)
   if not shape.count and not all["$count"] then options["$count"] = "true" end
-  if has_header(headers, "consistencylevel") then return headers end
-  return with_header(headers, "ConsistencyLevel", "eventual")
+  if M.has_header(headers, "consistencylevel") then return headers end
+  return M.with_header(headers, "ConsistencyLevel", "eventual")
 end
 
 -- ---- the target ---------------------------------------------------------------------------------

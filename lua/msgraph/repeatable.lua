@@ -23,6 +23,9 @@ local POSTS = {
 
 local METHODS = { GET = true, HEAD = true, PUT = true, DELETE = true, PATCH = true, OPTIONS = true }
 
+--- The methods that may be repeated whatever they are sent to.
+M.METHODS = METHODS
+
 local function last_segment(path)
   local bare = path:match("^[^?#]*")
   return ((bare:match(".*/([^/]+)") or bare):gsub("^microsoft%.graph%.", ""))

@@ -32,12 +32,6 @@ for name, expected in pairs(query.OPTIONS) do M.CALL[name] = expected end
 M.FULL = { method = "string", path = "string", body = "any" }
 for name, expected in pairs(M.CALL) do M.FULL[name] = expected end
 
-local function copy(headers)
-  local out = {}
-  for name, value in pairs(headers or {}) do out[name] = value end
-  return out
-end
-
 -- The bytes of a body, the headers with its type, and whether the bytes are JSON of our making.
 local function body_of(body, headers)
   if body == nil then return nil, headers end
@@ -48,8 +42,7 @@ local function body_of(body, headers)
     error(("body must be a table (sent as JSON) or a string, got %s"):format(type(body)), 0)
   end
   if not query.has_header(headers, "content-type") then
-    headers = copy(headers)
-    headers["Content-Type"] = "application/json"
+    headers = query.with_header(headers, "Content-Type", "application/json")
   end
   return json.encode(body, 0), headers, true
 end
@@ -72,6 +65,15 @@ local function refuse_deletion(method, path, body, opts)
   if mistake then error(mistake, 0) end
 end
 
+local LONGEST = 30 * 24 * 3600 -- seconds, the core's own limit
+
+--- Raises (level 0) for a deadline that is none.
+---@param seconds? number
+function M.check_deadline(seconds)
+  if seconds == nil or seconds > 0 and seconds <= LONGEST then return end
+  error(("'deadline' must be seconds, more than 0 and up to 30 days, got %s"):format(seconds), 0)
+end
+
 local NONE = {}
 
 --- A request as the core takes it. Raises for what cannot be meant.
@@ -87,6 +89,7 @@ function M.build(method, path, body, opts)
     return { method = method, target = target, headers = headers }
   end
   opts = opts or NONE
+  M.check_deadline(opts.deadline)
   local bytes, is_json
   bytes, headers, is_json = body_of(body, headers)
   return {

@@ -301,7 +301,7 @@ function M.map(items, opts, fn)
   end
 
   local scope = in_scope(function(scope)
-    if batch then scope.engines = {} end -- client -> what sends its calls: see msgraph.batch
+    if batch then scope.engines = require("msgraph.batch").engines(scope) end
     for _ = 1, math.min(concurrency, most) do start(scope, worker, scope) end
   end)
   raise_lost(scope)

@@ -36,6 +36,37 @@ local function check_never_twice(tenant)
 end
 
 describe("a batch that is reset after it was acted on", function()
+  it("was done by the first attempt where the second finds it done", function()
+    local tenant <close> = start()
+    local client <close> = connect(tenant, { "DeviceManagementManagedDevices.ReadWrite.All" })
+    local list = {}
+    for i = 1, 3 do
+      list[i] = { method = "DELETE", path = "/deviceManagement/managedDevices/" .. tenant:devices()[i].id }
+    end
+    tenant:fault { kind = "reset_after", path = "%$batch$" }
+    local results, errors = client:batch(list)
+    assert.is_nil(next(errors))
+    for i = 1, 3 do
+      assert.equal(204, results[i].status)
+      assert.same({ "reset", 404 }, { results[i].attempts[1].code, results[i].attempts[2].status })
+      assert.is_true(results[i].waited > 0)
+    end
+    assert.are_not.equal(results[1].attempts, results[2].attempts)
+  end)
+
+  it("gives a list no link to go on from: the page is asked for once more", function()
+    local tenant <close> = start()
+    local client <close> = connect(tenant)
+    tenant:fault { kind = "reset_after", path = "%$batch$" }
+    local counts = graph.map({ 1, 2 }, { batch = true }, function()
+      local n = 0
+      for _ in client:items("/users", { select = "id", top = 50, prefetch = false }) do n = n + 1 end
+      return n
+    end)
+    assert.same({ 90, 90, n = 2 }, counts)
+    assert.equal(8, #tenant:requests { method = "GET" }) -- each has two pages, the first of them three times
+  end)
+
   it("leaves actions ambiguous and reads again what may be read again", function()
     local tenant <close> = start()
     local client <close> = connect(tenant)
@@ -199,6 +230,86 @@ describe("a part that failed", function()
   end)
 end)
 
+describe("a part whose token is refused", function()
+  local PARTS = helper.json_answer("200 OK", [[{"responses":[{"id":"2","status":200,"body":{"id":"grace"}},
+    {"id":"1","status":401,"headers":{"WWW-Authenticate":"Bearer error=\"invalid_token\""},
+    "body":{"error":{"code":"x"}}}]}]])
+  local CHALLENGE = helper.json_answer("401 Unauthorized", "{}",
+    { ["WWW-Authenticate"] = 'Bearer error="invalid_token"' })
+
+  it("goes once more, as a call of its own, with a new token", function()
+    local server <close> = helper.server { { bytes = PARTS }, { bytes = CHALLENGE },
+      { bytes = helper.answer("204 No Content") } }
+    local tokens = 0
+    local client <close> = helper.client(server.endpoint, { auth = graph.auth.callback(function()
+      tokens = tokens + 1
+      return "token-" .. tokens
+    end) })
+    local results, errors = client:batch { post(ADA), get(GRACE) }
+    assert.is_nil(next(errors))
+    assert.equal(204, results[1].status)
+    assert.equal(401, results[1].attempts[1].status)
+    assert.equal("grace", results[2].body.id)
+    local sent = server:requests()
+    assert.equal(3, #sent)
+    assert.matches("^POST /v1.0/users/ada@contoso.com", sent[3])
+    assert.matches("token%-2", sent[3])
+  end)
+
+  it("is an Error when that one is refused as well", function()
+    local server <close> = helper.server { { bytes = PARTS }, { bytes = CHALLENGE } }
+    local client <close> = helper.client(server.endpoint)
+    local _, errors = client:batch { post(ADA), get(GRACE) }
+    assert.equal("auth", errors[1].kind)
+    assert.is_nil(errors[2])
+    assert.equal(2, #server:requests())
+  end)
+end)
+
+describe("a token's function that uses the very client", function()
+  it("is told so in a map with batch as well", function()
+    local tenant <close> = start()
+    local client
+    client = assert(graph.connect { endpoint = tenant.endpoint, ca_file = tenant.ca_file,
+      auth = graph.auth.callback(function() return nil, tostring(select(2, client:get(ADA))) end) })
+    local _, errors = graph.map({ ADA, GRACE }, { batch = true }, function(user) return client:get(user) end)
+    assert.matches("used the very client", errors[1].message)
+    assert.matches("used the very client", errors[2].message)
+    client:close()
+  end)
+end)
+
+describe("a batch whose answer is too large", function()
+  it("is divided, since each part may be as large; what may not be repeated is ambiguous", function()
+    local tenant <close> = start()
+    local whole <close> = assert(graph.connect { endpoint = tenant.endpoint, ca_file = tenant.ca_file, max_body = 3000,
+      auth = graph.auth.token(tenant:token { expires_in = YEAR }) })
+    local results, errors = whole:batch { get "/users?$top=3", get "/users?$top=4", post(ADA), get "/users?$top=90" }
+    assert.equal(3, #results[1].body.value)
+    assert.equal(4, #results[2].body.value)
+    assert.equal("ambiguous", errors[3].kind)
+    assert.equal("body_too_large", errors[3].code)
+    assert.equal("protocol", errors[4].kind)
+    assert.equal("body_too_large", errors[4].code)
+    check_never_twice(tenant)
+  end)
+end)
+
+describe("a batch that is throttled as a whole", function()
+  it("is not sent again part by part after the core has given up", function()
+    local sent = 0
+    local client = { endpoint = "https://x" }
+    function client.deliver()
+      sent = sent + 1
+      return { status = 429, headers = "Retry-After: 0\r\n", body = "", retry_after = 0 }
+    end
+    local results, errors = require("msgraph.batch").batch(client, { post(ADA), get(GRACE) }, { deadline = 1 })
+    assert.is_nil(next(results, "n"))
+    assert.equal("throttled", errors[2].kind)
+    assert.equal(1, sent)
+  end)
+end)
+
 describe("an answer that is none", function()
   it("leaves actions ambiguous", function()
     local server <close> = helper.server { { bytes = helper.json_answer("200 OK", '{"value":[]}'), after = "keep" } }
@@ -357,6 +468,10 @@ describe("a cancelled task in a map with batch", function()
     for i = 1, 20 do
       round()
       if i == 10 then descriptors, memory = helper.descriptors(), collected() end
+    end
+    for _ = 1, 200 do -- the tenant closes its ends in its own time
+      if math.abs(helper.descriptors() - descriptors) <= 1 then break end
+      graph.sleep(0.05)
     end
     assert.is_true(math.abs(helper.descriptors() - descriptors) <= 1)
     assert.is_true(collected() - memory < 100, collected() - memory .. " KiB more")

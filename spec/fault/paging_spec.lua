@@ -187,6 +187,7 @@ describe("an answer", function()
   for name, body in pairs {
     ["without value"] = "{}", ["with a text for value"] = '{"value":"x"}', ["that is a list itself"] = "[1]",
     ["that is text"] = '"x"', ["that is null"] = "null",
+    ["with an object for value"] = '{"value":{"id":"x"}}',
     ["with a number for a link"] = '{"value":[],"@odata.nextLink":1}',
     ["with an empty link"] = '{"value":[],"@odata.nextLink":""}',
     ["with a link that is none"] = '{"value":[],"@odata.nextLink":{"href":"x"}}',

@@ -259,6 +259,24 @@ describe("client:batch", function()
     end)
   end
 
+  it("raises for a list with a hole, and for a deadline that is none", function()
+    local tenant <close> = start()
+    local client <close> = connect(tenant)
+    local ask = { method = "GET", path = ADA }
+    local function check(expected, fn)
+      local ok, message = pcall(fn)
+      assert.is_false(ok)
+      assert.matches("^spec/integration/batch_spec.lua:%d+: " .. expected, message)
+    end
+    check("batch: request 2 must be a table, got nil", function() client:batch { ask, nil, ask } end)
+    for _, seconds in ipairs { 0, -1, 0 / 0, 1e9 } do
+      check("batch: 'deadline' must be", function() client:batch({ ask, ask }, { deadline = seconds }) end)
+      check("get: 'deadline' must be", function() client:get(ADA, { deadline = seconds }) end)
+      check("items: 'deadline' must be", function() client:items(ADA, { deadline = seconds }) end)
+    end
+    assert.equal(0, #tenant:requests())
+  end)
+
   it("raises for options that are none", function()
     local client <close> = helper.client "https://127.0.0.1:1"
     assert.error_matches(function() client:batch({}, { retries = 3 }) end, "unknown option 'retries'")

@@ -343,6 +343,27 @@ describe("delta", function()
     assert.is_string(once.checkpoint.delta)
   end)
 
+  it("loses nothing when a page of a gathered round cannot be had", function()
+    tenant:fault { kind = "status", status = 400, path = "delta", after = 1, times = 2 }
+    local opts = { dedupe = "last", headers = { Prefer = "odata.maxpagesize=20" } }
+    local users <close> = client:delta("/users/delta", opts)
+    for _ = 1, 2 do
+      local ok, err = pcall(users)
+      assert.is_false(ok)
+      assert.equal("invalid", err.kind)
+      assert.is_nil(err.checkpoint) -- nothing was handed out
+      assert.is_nil(users.checkpoint)
+    end
+    assert.equal(50, #changes_of(users))
+    assert.is_string(users.checkpoint.delta)
+
+    tenant:fault { kind = "status", status = 400, path = "delta", after = 1 }
+    local other = client:delta("/users/delta", opts)
+    assert.is_false(pcall(other))
+    other:close()
+    assert.is_nil(other()) -- a part of a round is none
+  end)
+
   it("hands out checkpoints page by page", function()
     local checkpoint
     for page in client:pages("/users/delta", { headers = { Prefer = "odata.maxpagesize=20" } }) do

@@ -164,6 +164,8 @@ describe("a part goes again", function()
     { "without an answer not, if it may not", nil, nil, false, nil },
     { "when the batch says it failed with another", 424, nil, false, 0.05 },
     { "not when it is refused", 404, nil, true, nil },
+    { "after a fault not before it is asked to", 500, 7, true, 7 },
+    { "after it failed with another neither", 424, 7, false, 7 },
   } do
     it(case[1], function() assert.equal(case[5], again.wait({}, case[2], case[3], case[4], 0)) end)
   end
@@ -187,5 +189,7 @@ describe("a part goes again", function()
     again.wait(met, 429, 0, false, 0)
     again.wait(met, 429, 0, false, 0)
     assert.equal(4, again.wait(met, 429, 0, false, 0))
+    again.wait(met, 500, nil, true, 0)
+    assert.equal(0, again.wait(met, 429, 0, false, 0))
   end)
 end)

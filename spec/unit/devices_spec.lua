@@ -186,6 +186,19 @@ describe("remove_all_devices with wait", function()
     assert.equal(41, tenant.lists[2])
   end)
 
+  it("does not look again before it is told to, be it at the very end", function()
+    core.on_step = function()
+      if #tenant.lists == 1 and not tenant.refused then
+        tenant.refused = true
+        tenant.refusals = { failure("throttled", { retry_after = 40 }) }
+      end
+    end
+    local result = remove "30s"
+    assert.equal(2, result.pending)
+    assert.equal("throttled", result.error.kind)
+    assert.equal(1, #tenant.lists)
+  end)
+
   it("ends with what it knows when a failure will not pass", function()
     core.on_step = function()
       if core.clock >= 20 then tenant.refusals = { failure("auth") } end

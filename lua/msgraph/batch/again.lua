@@ -14,16 +14,26 @@ local function equal_jitter(n, random)
 end
 
 -- Never earlier than asked; a little later, so that not all come back at once.
-local function after_hint(met, hint, random)
-  met.short_hints = hint <= SHORT_HINT and (met.short_hints or 0) + 1 or 0
-  local wait = hint + random * math.min(5, math.max(0.25, hint / 10))
-  if met.short_hints < 3 then return wait end
-  return math.max(wait, equal_jitter(met.throttled, random))
+local function hinted(hint, random)
+  return hint + random * math.min(5, math.max(0.25, hint / 10))
 end
 
-local function is_throttled(status, hint)
+local function throttle_wait(met, hint, random)
+  local blind = equal_jitter(met.throttled, random)
+  met.short_hints = hint and hint <= SHORT_HINT and (met.short_hints or 0) + 1 or 0
+  if not hint then return blind end
+  local told = hinted(hint, random)
+  return met.short_hints < 3 and told or math.max(told, blind)
+end
+
+--- Whether it was refused before anything was done.
+---@param status integer
+---@param hint? number seconds the service asked for
+---@return boolean
+function M.is_throttled(status, hint)
   return status == 429 or status == 509 or status == 503 and hint ~= nil
 end
+local is_throttled = M.is_throttled
 
 --- Whether a part that met this may have been acted on.
 ---@param status? integer nil: no answer came
@@ -44,13 +54,14 @@ function M.wait(met, status, hint, repeatable, random)
   if is_throttled(status, hint) then
     met.throttled = (met.throttled or 0) + 1
     if met.throttled >= THROTTLED then return nil end
-    return hint and after_hint(met, hint, random) or equal_jitter(met.throttled, random)
+    return throttle_wait(met, hint, random)
   end
   local harmless = repeatable and M.may_have_acted(status, hint) or status == 424 -- that one was not acted on
   if not harmless then return nil end
-  met.failed = (met.failed or 0) + 1
+  met.failed, met.short_hints = (met.failed or 0) + 1, 0
   if met.failed >= FAILED then return nil end
-  return 0.05 + random * math.min(20, 0.5 * 2 ^ (met.failed - 1))
+  local wait = 0.05 + random * math.min(20, 0.5 * 2 ^ (met.failed - 1))
+  return hint and math.max(wait, hinted(hint, random)) or wait
 end
 
 return M

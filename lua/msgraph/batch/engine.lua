@@ -96,9 +96,7 @@ end
 
 -- It goes again if that makes sense in time, or ends as what it met.
 local function judge(self, item, raw, failure)
-  if raw and raw.status < 300 or item.gone or item.request.retry == false then
-    return settle(self, item, raw, failure)
-  end
+  if item.gone or item.request.retry == false then return settle(self, item, raw, failure) end
   item.met = item.met or {}
   local status, hint = raw and raw.status, raw and raw.retry_after
   local wait = again.wait(item.met, status, hint, item.repeatable, math.random())
@@ -118,6 +116,19 @@ local function judge_rider(self, item)
   for _, needed in ipairs(item.needs or {}) do
     if needed.state == "failed" then return settle(self, item, nil, dependency_failed()) end
   end
+  self.plan:again(item)
+end
+
+-- The part's token was refused (RFC 9110 15.5.2), or lacks a claim: nothing was done. It goes alone, as
+-- the direct call whose token the client replaces.
+local function wants_token(raw)
+  return raw.status == 401 and core.header(raw.headers, "WWW-Authenticate") ~= nil
+    or raw.status == 403 and core.claims(raw.headers) ~= nil
+end
+
+local function judge_alone(self, item, raw)
+  record(item, raw)
+  item.most, item.pause = 1, nil
   self.plan:again(item)
 end
 
@@ -146,6 +157,8 @@ local function read_parts(self, batch, outer)
       settle(self, item, raw)
     elseif raw.status == 424 and item.parent then
       judge_rider(self, item)
+    elseif wants_token(raw) and not item.gone then
+      judge_alone(self, item, raw)
     else
       judge(self, item, raw)
     end
@@ -158,17 +171,19 @@ local function is_refusal(status)
   return status >= 400 and status < 500 and status ~= 401 and status ~= 407 and status ~= 408 and status ~= 429
 end
 
+local function go_with_half(self, item, batch)
+  item.most = (#batch + 1) // 2
+  self.plan:again(item)
+end
+
 local function halve(self, batch)
-  for _, item in ipairs(batch) do
-    item.most = (#batch + 1) // 2
-    self.plan:again(item)
-  end
+  for _, item in ipairs(batch) do go_with_half(self, item, batch) end
 end
 
 -- What befell the batch befell each part, but nothing is ambiguous about what may be repeated.
 local function share(item, outer, failure)
   local own = copy(outer or failure)
-  own.attempts = nil -- those of the batch
+  own.attempts = part.attempts(own, own.status)
   if outer then
     own.ambiguous = not item.repeatable and own.ambiguous or nil
     return own
@@ -179,14 +194,27 @@ local function share(item, outer, failure)
   return nil, own
 end
 
--- The core has repeated what it may; of a batch that it may not repeat as a whole, some parts may go again.
+-- Whether the core has sent the batch as often as is good, for all its parts.
+local function is_exhausted(batch, outer, failure)
+  if failure and failure.phase == "not_sent" then return true end
+  return batch.all_retry and (batch.all_repeatable or outer and again.is_throttled(outer.status, outer.retry_after))
+end
+
+-- Of a batch that the core may not repeat as a whole, some parts may go again.
 local function fail(self, batch, outer, failure)
+  local finish = is_exhausted(batch, outer, failure) and settle or judge
+  for _, item in ipairs(batch) do finish(self, item, share(item, outer, failure)) end
+end
+
+-- Each answer may be as large as one is allowed to be. What may not be repeated was acted on, nobody knows how.
+local function divide(self, batch, failure)
   for _, item in ipairs(batch) do
-    local raw, own = share(item, outer, failure)
-    if batch.once and item.repeatable and not (own and own.phase == "not_sent") then
-      judge(self, item, raw, own)
+    if item.repeatable then
+      go_with_half(self, item, batch)
     else
-      settle(self, item, raw, own)
+      local own = copy(failure)
+      own.kind = "ambiguous"
+      settle(self, item, nil, own)
     end
   end
 end
@@ -194,6 +222,7 @@ end
 local function land(self, batch, outer, failure)
   if outer and (part.match(outer, batch) or outer.status < 300) then return read_parts(self, batch, outer) end
   if outer and is_refusal(outer.status) then return halve(self, batch) end
+  if failure and failure.code == "body_too_large" then return divide(self, batch, failure) end
   fail(self, batch, outer, failure)
 end
 
@@ -205,7 +234,7 @@ local function latest_deadline(batch)
   return latest
 end
 
--- Whether each part may be repeated, and whether each may be retried.
+-- Whether each part may be repeated, and whether each may be retried: then the core may with the batch.
 local function inspect(batch)
   local all_repeatable, all_retry = true, true
   for i = 1, #batch do
@@ -213,17 +242,16 @@ local function inspect(batch)
     all_repeatable = all_repeatable and item.repeatable
     all_retry = all_retry and item.request.retry ~= false
   end
-  return all_repeatable, all_retry
+  batch.all_repeatable, batch.all_retry = all_repeatable, all_retry
 end
 
 local JSON = { ["Content-Type"] = "application/json" }
 
 local function send(self, batch, left)
-  local all_repeatable, all_retry = inspect(batch)
-  batch.once = not (all_repeatable and all_retry) -- else the core repeats it
+  inspect(batch)
   return self.client:deliver {
     method = "POST", target = "/" .. batch[1].version .. "/$batch", body = part.write(batch), headers = JSON,
-    idempotent = all_repeatable, retry = all_retry, deadline = left,
+    idempotent = batch.all_repeatable, retry = batch.all_retry, deadline = left,
   }
 end
 
@@ -282,6 +310,7 @@ end
 local function fly(self, batch)
   local flight <close> = setmetatable({ engine = self, batch = batch }, Flight)
   batch.task = loop.current() -- from here on it can be cancelled
+  batch.task.flies = true -- what it asks for itself, for its token say, waits for no batch
   set_off(flight.engine, batch)
 end
 

@@ -7,6 +7,7 @@
 local base64 = require "msgraph.batch.base64"
 local core = require "msgraph.core"
 local json = require "msgraph.json"
+local repeatable = require "msgraph.repeatable"
 
 local tointeger = math.tointeger
 
@@ -14,8 +15,8 @@ local M = {}
 
 local VERSIONS = { ["/v1.0/"] = "v1.0", ["/beta/"] = "beta" }
 local SLASH, DOLLAR = ("/$"):byte(1, 2)
+local REPEATABLE = repeatable.METHODS
 local METHODS = { GET = true, POST = true, PATCH = true, PUT = true, DELETE = true }
-local REPEATABLE = { GET = true, HEAD = true, PUT = true, DELETE = true, PATCH = true, OPTIONS = true }
 
 -- Set by the client, or said once for the whole batch: the core refuses them, or they would do harm.
 local NOT_OURS = { authorization = true, host = true, ["content-length"] = true, expect = true, connection = true,
@@ -115,8 +116,8 @@ end
 ---@return msgraph.batch.Item item without a version when it travels alone
 function M.item(request, endpoint, engine, deadline)
   local method = request.method
-  local repeatable = request.idempotent
-  if repeatable == nil then repeatable = REPEATABLE[method] or false end
+  local may_repeat = request.idempotent
+  if may_repeat == nil then may_repeat = REPEATABLE[method] or false end
   local version, url, rest
   if METHODS[method] and not request.deadline and not request.max_body and not request.priority then
     version, url = split(request.target, endpoint)
@@ -126,7 +127,7 @@ function M.item(request, endpoint, engine, deadline)
   local object, mailbox
   if version then object, mailbox = touched(method, url) end
   return {
-    request = request, repeatable = repeatable, version = version, method = method, url = url, rest = rest,
+    request = request, repeatable = may_repeat, version = version, method = method, url = url, rest = rest,
     object = object, mailbox = mailbox, engine = engine, deadline = deadline,
   }
 end
@@ -180,6 +181,20 @@ function M.match(outer, batch)
   return true
 end
 
+--- A batch's attempts, as a part's own; nil: there was one only.
+---@param outer msgraph.core.Response|msgraph.core.Failure
+---@param status? integer what the part met at last
+---@return table[]?
+function M.attempts(outer, status)
+  if not outer.attempts then return nil end
+  local own = {}
+  for i, one in ipairs(outer.attempts) do
+    own[i] = { status = one.status, code = one.code, phase = one.phase, waited = one.waited }
+  end
+  own[#own].status = status
+  return own
+end
+
 local function header_block(headers)
   if type(headers) ~= "table" then return "" end
   local lines = ""
@@ -209,6 +224,13 @@ function LATER.retry_after(raw) -- a date to come back at is one by the server's
 end
 
 function LATER.http_version(raw) return raw.outer.http_version end
+
+-- A batch that the core sent again has been sent again for each of its parts.
+function LATER.attempts(raw) return M.attempts(raw.outer, raw.part.status) end
+
+function LATER.waited(raw) return raw.outer.waited end
+
+function LATER.acted_before(raw) return raw.outer.acted_before end
 
 local Raw = {}
 

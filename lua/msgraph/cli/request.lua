@@ -120,18 +120,11 @@ local function read_body(given)
   return text
 end
 
-local function has_type(headers)
-  for name in pairs(headers) do
-    if name:lower() == "content-type" then return true end
-  end
-  return false
-end
-
 -- Text that is said to be JSON is looked at before it is sent, and sent as it was written.
 local function body_of(given, headers)
   local text, reason = read_body(given)
   if not text then return nil, reason end
-  if has_type(headers) then return text end
+  if query.has_header(headers, "content-type") then return text end
   headers["Content-Type"] = "application/json"
   local value
   value, reason = json.decode(text)
