@@ -300,8 +300,10 @@ bool mgc_credential_can_renew(const struct mgc_credential *c)
 
 bool mgc_credential_wants(const struct mgc_credential *c, int64_t now_ms)
 {
+    const bool orphaned = c->fetching; /* the fetch is the parent's, and so is its next try */
     return mgc_credential_can_renew(c) && !mgc_credential_is_fetching(c) &&
-           now_ms >= c->next_try_ms && mgc_credential_freshness(c, now_ms) != MGC_FRESH;
+           (orphaned || now_ms >= c->next_try_ms) &&
+           mgc_credential_freshness(c, now_ms) != MGC_FRESH;
 }
 
 bool mgc_credential_is_fetching(const struct mgc_credential *c)
