@@ -52,7 +52,8 @@ describe("a C program that embeds Lua", function()
     local before = #tenant:token_requests()
     local out = embed(0, 8, ([[
       local own <close> = assert(graph.connect { endpoint = SAME.endpoint, authority = SAME.endpoint,
-        ca_file = SAME.ca_file, auth = graph.auth.client_secret { tenant_id = %q, client_id = %q, client_secret = %q } })
+        ca_file = SAME.ca_file, auth = graph.auth.client_secret {
+          tenant_id = %q, client_id = %q, client_secret = %q } })
       local users = {}
       for i = 1, 50 do users[i] = "/users/ada@contoso.com" end
       return #graph.map(users, { concurrency = 8 }, function(path) return own:get(path) end)]])
