@@ -41,6 +41,7 @@ MG_LUA_UNDEF := -Wl,-z,undefs
 SANITIZE := -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MG_FLAVOUR_asan  := -O1 $(SANITIZE)
 MG_FLAVOUR_fuzz  := -O1 $(SANITIZE) -fsanitize=fuzzer-no-link
+MG_FLAVOUR_tsan  := -O1 -fno-omit-frame-pointer -fsanitize=thread
 MG_FLAVOUR_gcc   := -Werror
 MG_FLAVOUR_clang := -Werror
 MG_CFLAGS += $(MG_FLAVOUR_$(FLAVOUR))
@@ -160,6 +161,15 @@ build/asan/bin/lua5.4: build/asan/spec/support/asan.so
 build/asan/spec/support/asan.so: spec/support/asan.c
 	@mkdir -p $(@D)
 	gcc -shared -fPIC $< -o $@
+
+# The program that embeds Lua and what it loads are watched; the simulated tenant stays outside, as any server does.
+tsan: NAME := tsan
+tsan:  ## several threads at once, under the thread sanitizer
+	$(NEED) build test
+	@$(MAKE) all
+	@$(MAKE) FLAVOUR=tsan CC=gcc core build/tsan/spec/host/embed
+	@FLAVOUR=tsan $(RUN_SPECS) $(NAME) -- spec/host/embed_spec.lua
+.PHONY: tsan
 
 LINT_C := $(wildcard csrc/*/*.[ch] csrc/*/*/*.[ch] spec/*/*.[ch] bench/*.[ch])
 

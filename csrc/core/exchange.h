@@ -54,7 +54,7 @@ struct mgc_exchange {
     struct mgc_attempt  attempt; /* its results are the exchange's results */
     int64_t             deadline_ms, started_ms;
     int64_t             not_before_ms; /* of DELAYED */
-    bool                reauthorised;  /* a refused token was replaced once */
+    bool                reauthorised; /* a refused token was replaced once; see mgc_token.adopted */
 
     struct mgc_pass  pass; /* through the origin's gate */
     mgc_level        level;

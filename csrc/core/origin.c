@@ -7,6 +7,7 @@
 #include "core/gates.h"
 #include "core/identity/credential.h"
 #include "core/policy/retry.h"
+#include "core/wire/global.h"
 #include "core/wire/wire.h"
 
 #include <ctype.h>
@@ -116,7 +117,10 @@ mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options
     o->max_body      = options->max_body > 0 ? options->max_body : MAX_BODY;
     o->retry_budget  = MGC_RETRY_BUDGET;
 
-    mgc_code rc = set_base(o, options, e);
+    mgc_code rc =
+        mgc_global_init(e); /* or libcurl's allocator would change under another thread's URL */
+    if (rc == MGC_OK)
+        rc = set_base(o, options, e);
     if (rc == MGC_OK)
         rc = set_ca_file(o, options->ca_file, e);
     if (rc == MGC_OK)

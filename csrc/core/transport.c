@@ -90,7 +90,7 @@ static void free_all(struct mgc_exchanges *list)
     struct mgc_exchange *x;
     while ((x = TAILQ_FIRST(list)) != NULL) {
         TAILQ_REMOVE(list, x, link);
-        if (x->fetch_for != NULL) /* another transport may fetch for it */
+        if (x->fetch_for != NULL && x->state != MGC_DONE) /* another transport may fetch for it */
             mgc_credential_abandon(x->fetch_for, MGC_ECANCELLED);
         mgc_exchange_free(x);
     }
@@ -436,8 +436,9 @@ static bool reauthorise(struct mgc_transport *t, struct mgc_exchange *x)
 {
     const struct mgc_attempt *a     = &x->attempt;
     struct mgc_challenge      c     = {0};
-    const bool                asked = a->token != NULL && !x->reauthorised && is_challenge(a, &c);
-    const bool                again = asked &&
+    const bool                asked = a->token != NULL && (!x->reauthorised || a->token->adopted) &&
+                       is_challenge(a, &c);
+    const bool again = asked &&
                        mgc_credential_refused(x->credential, a->token,
                                               c.claims.len > 0 ? mgc_buf_text(&c.claims) : NULL);
     mgc_challenge_clear(&c);

@@ -149,13 +149,31 @@ static void reset(SSL *ssl)
     setsockopt(SSL_get_fd(ssl), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 }
 
-static bool give_token(SSL *ssl, const char *tenant)
+/* Of a user: every other question whether he is done is too early. */
+static bool give_user_token(SSL *ssl, const struct request *r, int n)
+{
+    char text[512];
+    bool poll = strstr(r->body, "device_code=") != NULL;
+    if (poll && n % 2 != 0)
+        return answer(ssl, 400, "", "{\"error\":\"authorization_pending\"}");
+    snprintf(text, sizeof text,
+             "{\"expires_in\":3600,\"access_token\":\"token-%d\",\"refresh_token\":\"refresh-%d\","
+             "\"id_token\":\"e30.eyJvaWQiOiJvIiwidGlkIjoidCJ9.e30\"}",
+             n, n);
+    return answer(ssl, 200, "Content-Type: application/json\r\n", text);
+}
+
+static bool give_token(SSL *ssl, const char *tenant, const struct request *r)
 {
     static const char refusal[] = "{\"error\":\"invalid_client\",\"error_codes\":[7000215],"
                                   "\"error_description\":\"AADSTS7000215: Wrong.\\r\\nTrace\"}";
     static const char clock[]   = "{\"error\":\"invalid_client\",\"error_codes\":[700024]}";
     char              text[256], date[64];
     int               n = atomic_fetch_add(&tokens, 1) + 1;
+    if (strcmp(tenant, "user") == 0)
+        return give_user_token(ssl, r, n);
+    if (strcmp(tenant, "capable") == 0) /* odd, unless the claims of a challenge are asked for */
+        n = 2 * n + (strstr(r->body, "nbf") == NULL);
     if (strcmp(tenant, "refused") == 0)
         return answer(ssl, 401, "", refusal);
     if (strcmp(tenant, "down") == 0 || (strcmp(tenant, "flaky") == 0 && n % 2 != 0))
@@ -187,6 +205,12 @@ static bool at_odds(SSL *ssl, const struct request *r)
            answer(ssl, (int)status, status == 429 ? "retry-after-ms: 20\r\n" : "", "");
 }
 
+/* {"access_token":{"nbf":{"essential":true,"value":"1"}}} */
+#define CHALLENGE                                                                                  \
+    "WWW-Authenticate: Bearer error=\"insufficient_claims\", "                                     \
+    "claims=\"eyJhY2Nlc3NfdG9rZW4iOnsibmJm"                                                        \
+    "Ijp7ImVzc2VudGlhbCI6dHJ1ZSwidmFsdWUiOiIxIn19fQ==\"\r\n"
+
 /* False when the connection shall end. */
 static bool serve(SSL *ssl, const struct request *r)
 {
@@ -200,12 +224,16 @@ static bool serve(SSL *ssl, const struct request *r)
         snprintf(text, sizeof text, "%d", atomic_load(&tokens));
         return answer(ssl, 200, "", text);
     }
+    if (strstr(p, "/oauth2/v2.0/devicecode") != NULL)
+        return answer(
+            ssl, 200, "",
+            "{\"device_code\":\"d\",\"user_code\":\"u\",\"verification_uri\":\"https://x\"}");
     if (sscanf(p, "/%31[a-z]/oauth2/v2.0/token", text) == 1 && strstr(p, "/oauth2/") != NULL)
-        return give_token(ssl, text);
+        return give_token(ssl, text, r);
     if (strncmp(p, "/private", 8) == 0) {
         const char *token = strstr(r->head, "Bearer token-");
         bool        even  = token != NULL && atoi(token + 13) % 2 == 0;
-        return answer(ssl, even ? 204 : 401, even ? "" : "WWW-Authenticate: Bearer\r\n", "");
+        return answer(ssl, even ? 204 : 401, even ? "" : CHALLENGE, "");
     }
     atomic_fetch_add(&acted, 1);
     if (strncmp(p, "/odd/", 5) == 0)

@@ -10,8 +10,10 @@
  *
  * It is a token endpoint too: POST /TENANT/oauth2/v2.0/token counts (/tokens answers how many), and the
  * tenant says how: "good" gives token-N for an hour, "short" for two seconds, "refused" an OAuth error, "flaky" 503
- * every other time, "down" always, "late" wants a clock an hour ahead, "odd" something else. /private answers 204
- * to an even token-N and 401 to an odd one.
+ * every other time, "down" always, "late" wants a clock an hour ahead, "odd" something else, "user" a refresh token and
+ * an id token too, "capable" an even token-N where "nbf" is asked for and an odd one elsewhere. Beside it /devicecode
+ * gives a device code; "user" answers every other poll with it, and is pending in between. /private answers 204 to an
+ * even token-N, and 401 with a claims challenge for "nbf" to an odd one.
  */
 #ifndef SERVER_H
 #define SERVER_H

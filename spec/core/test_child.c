@@ -205,8 +205,8 @@ static void test_no_descriptor_goes_along(void)
 static void test_no_secret_of_the_environment_goes_along(void)
 {
     static const char *const names[] = {"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-                                        "MSGRAPH_ACCESS_TOKEN"};
-    for (size_t i = 0; i < 3; i++)
+                                        "MSGRAPH_ACCESS_TOKEN", "IDENTITY_HEADER", "MSI_SECRET"};
+    for (size_t i = 0; i < 5; i++)
         setenv(names[i], "s3cr3t", 1);
     setenv("AZURE_TENANT_ID", "contoso", 1);
     CHECK_INT(MGC_OK, START("env"));
@@ -215,7 +215,7 @@ static void test_no_secret_of_the_environment_goes_along(void)
     CHECK(strstr(output(), "AZURE_TENANT_ID=contoso") != NULL);
     CHECK(strstr(output(), "PATH=") != NULL);
     mgc_child_free(child);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 5; i++)
         unsetenv(names[i]);
 }
 

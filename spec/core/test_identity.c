@@ -449,7 +449,7 @@ static struct mgc_credential *credential(const char *tenant, bool certified)
                                              .proof.client_id     = "client",
                                              .scope               = "https://graph/.default",
                                              .proof.client_secret = certified ? NULL : "s3cr3t+&=",
-                                             .proof.certificate   = certified ? pem_file : NULL,
+                                             .proof.certificate   = certified ? p12_file : NULL,
                                              .proof.password      = "sesame",
                                              .ca_file             = server.ca_file};
     CHECK_INT(MGC_OK, mgc_credential_new(&c, &o, &error));
@@ -589,6 +589,76 @@ static void test_a_refused_token_is_replaced_once(void)
     }
 }
 
+/* The claims of the challenge go with the request for the next token: without them it would be refused, too. */
+static void test_a_challenge_is_fulfilled(void)
+{
+    open_for("capable", false);
+    int                  before = ask("/tokens");
+    struct mgc_exchange *x      = go("POST", "/private");
+    CHECK_INT(204, x->attempt.status);
+    CHECK_INT(2, mgc_exchange_attempts(x));
+    mgc_exchange_free(x);
+    CHECK_INT(before + 1, ask("/tokens")); /* the first token was there before */
+    close_all();
+}
+
+/* Writes a sign-in as another process would. */
+static void write_sign_in(struct mgc_store *s, const char *token)
+{
+    struct mgc_sign_in in = {0};
+    CHECK_INT(MGC_OK, mgc_store_read(s, &in, &error));
+    CHECK_INT(MGC_OK, mgc_secret_set(&in.refresh_token, "", "refresh", 7));
+    CHECK_INT(MGC_OK, mgc_secret_set(&in.access_token, "", token, strlen(token)));
+    in.expires_s = time(NULL) + 3600;
+    CHECK_INT(MGC_OK, mgc_store_write(s, &in, &error));
+    mgc_sign_in_clear(&in);
+}
+
+/* What another process got may be from before the session was revoked: that it is refused as well says nothing about
+ * the token we would get. */
+static void test_a_token_that_was_taken_over_may_be_refused_too(void)
+{
+    static char                   file[] = "/tmp/msgraph-identity-XXXXXX", lock[sizeof file + 5];
+    struct mgc_store             *mine = NULL, *other = NULL;
+    struct mgc_credential_options who = {.grant           = MGC_REFRESH,
+                                         .authority       = server.endpoint,
+                                         .tenant          = "good",
+                                         .proof.client_id = "client",
+                                         .scope           = "https://graph/.default",
+                                         .ca_file         = server.ca_file};
+    close(mkstemp(file));
+    unlink(file);
+    CHECK_INT(MGC_OK, mgc_store_open(&mine, file, NULL, &error));
+    CHECK_INT(MGC_OK, mgc_store_open(&other, file, NULL, &error));
+    write_sign_in(other, "token-1001");
+    struct mgc_origin_options o = origin_options(server.endpoint, server.ca_file);
+    who.store                   = mine;
+    CHECK_INT(MGC_OK, mgc_credential_new(&o.credential, &who, &error));
+    CHECK_INT(MGC_OK, mgc_origin_new(&origin, &o, &error));
+    mgc_credential_unref(o.credential);
+    CHECK_INT(MGC_OK, mgc_transport_new(&transport, &error));
+    write_sign_in(other, "token-1003");
+    if (ask("/tokens") % 2 == 0) { /* the next shall be even */
+        struct mgc_transport *t = transport;
+        struct mgc_origin    *p = origin;
+        open_for("good", false);
+        mgc_exchange_free(go("GET", "/json"));
+        close_all();
+        transport = t;
+        origin    = p;
+    }
+    struct mgc_exchange *x = go("POST", "/private");
+    CHECK_INT(204, x->attempt.status);
+    CHECK_INT(3, mgc_exchange_attempts(x));
+    mgc_exchange_free(x);
+    close_all();
+    mgc_store_unref(mine);
+    mgc_store_unref(other);
+    snprintf(lock, sizeof lock, "%s.lock", file);
+    unlink(lock);
+    unlink(file);
+}
+
 static void test_a_given_token_is_not(void)
 {
     struct mgc_origin_options o = origin_options(server.endpoint, server.ca_file);
@@ -630,10 +700,10 @@ static void test_waiting_for_a_token_can_be_cancelled(void)
 
 static void test_no_freed_memory_holds_a_secret(void)
 {
-    static const char *const secrets[] = {"s3cr3t", "token-"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const secrets[] = {"s3cr3t", "token-", "sesame", "client_assertion="};
+    for (size_t i = 0; i < 4; i++) {
         fake_mem_look_for(secrets[i]);
-        open_for("good", false);
+        open_for("good", i >= 2);
         mgc_exchange_free(go("POST", "/status/204"));
         close_all();
         CHECK(!fake_mem_seen());
@@ -693,6 +763,8 @@ int main(void)
     RUN(test_an_odd_answer_is_an_error);
     RUN(test_a_wrong_clock_is_mended_once);
     RUN(test_a_refused_token_is_replaced_once);
+    RUN(test_a_challenge_is_fulfilled);
+    RUN(test_a_token_that_was_taken_over_may_be_refused_too);
     RUN(test_a_given_token_is_not);
     RUN(test_a_short_token_is_renewed);
     RUN(test_waiting_for_a_token_can_be_cancelled);

@@ -2,7 +2,8 @@
 local helper = require "spec.support.helper"
 local sim = require "msgraph.sim"
 
-local EMBED = helper.ROOT .. "build/" .. (os.getenv "FLAVOUR" or "release") .. "/spec/host/embed"
+local BUILD = helper.ROOT .. "build/" .. (os.getenv "FLAVOUR" or "release")
+local EMBED = ("LUA_CPATH='%s/lua/?.so;;' %s/spec/host/embed"):format(BUILD, BUILD)
 
 local SCRIPT = [[
 local graph = require "msgraph"
@@ -44,6 +45,21 @@ describe("a C program that embeds Lua", function()
     local ok = 0
     for _ in out:gmatch "%d: 50\n" do ok = ok + 1 end
     assert.equal(8, ok, out)
+  end)
+
+  it("signs in in several states and threads at once", function()
+    local app = tenant:app { secret = true }
+    local before = #tenant:token_requests()
+    local out = embed(0, 8, ([[
+      local own <close> = assert(graph.connect { endpoint = SAME.endpoint, authority = SAME.endpoint,
+        ca_file = SAME.ca_file, auth = graph.auth.client_secret {
+          tenant_id = %q, client_id = %q, client_secret = %q } })
+      local users = {}
+      for i = 1, 50 do users[i] = "/users/ada@contoso.com" end
+      return #graph.map(users, { concurrency = 8 }, function(path) return own:get(path) end)]])
+      :format(tenant.tenant_id, app.client_id, app.client_secret))
+    assert.equal(8, select(2, out:gsub("%d: 50\n", "")), out)
+    assert.equal(before + 8, #tenant:token_requests()) -- one for each state
   end)
 
   it("is refused in a child of its process, and the parent goes on", function()

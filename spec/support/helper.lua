@@ -5,6 +5,10 @@ local M = {}
 --- The token every spec uses. `helper.silent` tells whether text keeps quiet about it.
 M.TOKEN = "eyJ0eXAiOiJKV1QifQ.eyJzcGVjIjoiZG8gbm90IHNob3cifQ.c2lnbmF0dXJlLW9mLXRoZS1zcGVj"
 
+local secrets = require "spec.support.secrets"
+secrets.watch()
+secrets.secret(M.TOKEN)
+
 local ROOT = debug.getinfo(1, "S").source:match("^@(.*)spec/support/helper%.lua$")
 if ROOT == "" then ROOT = "./" end
 M.ROOT = ROOT

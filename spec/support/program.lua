@@ -1,6 +1,7 @@
 -- spec/support/program.lua
 --- Runs programs as a user's shell does: arguments, environment, standard input; two outputs and a code.
 local helper = require "spec.support.helper"
+local secrets = require "spec.support.secrets"
 
 local M = {}
 
@@ -36,7 +37,9 @@ local function new_base()
 end
 
 local function outcome(base, code)
-  return { code = code, out = helper.read_file(base .. ".out"), err = helper.read_file(base .. ".err") }
+  local it = { code = code, out = helper.read_file(base .. ".out"), err = helper.read_file(base .. ".err") }
+  secrets.saw { it.err, (it.out:gsub("export MSGRAPH_ACCESS_TOKEN=[^\n]*", "")) } -- what `msgraph sim` is asked for
+  return it
 end
 
 --- The environment in which msgraph talks to a simulated tenant.

@@ -5,6 +5,7 @@ local core = require "msgraph.core"
 local graph = require "msgraph"
 local helper = require "spec.support.helper"
 local json = require "msgraph.json"
+local secrets = require "spec.support.secrets"
 
 local M = {}
 
@@ -114,41 +115,18 @@ end
 --- Notes a secret; returns it.
 function Ledger:secret(text)
   self.secrets[text] = true
-  return text
-end
-
-local function collect(texts, value, seen)
-  if type(value) == "string" then texts[value] = true end
-  if type(value) ~= "table" or seen[value] then return end
-  seen[value] = true
-  texts[tostring(value)] = true
-  for key, inner in next, value do
-    collect(texts, key, seen)
-    collect(texts, inner, seen)
-  end
+  return secrets.secret(text)
 end
 
 --- Notes an Error, a log or a text, and all that is in it; returns it.
 function Ledger:saw(value)
-  collect(self.texts, value, {})
+  secrets.texts(value, self.texts)
   return value
-end
-
--- The forms in which a secret could show: itself, escaped, as base64 at each of three places in a text.
-local function forms(secret)
-  local form = core.escape(secret)
-  local out = { secret, form, (form:gsub("%%20", "+")), (form:gsub("%%%x%x", string.lower)) }
-  for lead = 0, 2 do
-    local text = base64.encode(("\0"):rep(lead) .. secret):sub(lead > 0 and 5 or 1, -5)
-    out[#out + 1] = text
-    out[#out + 1] = text:gsub("%+", "-"):gsub("/", "_")
-  end
-  return out
 end
 
 --- Raises when a secret shows in any text, or anything looks like a token; returns how many of each there were.
 function Ledger:check()
-  local secrets, texts, all = 0, 0, {}
+  local count, texts, all = 0, 0, {}
   for text in pairs(self.texts) do
     texts = texts + 1
     all[texts] = text
@@ -156,13 +134,13 @@ function Ledger:check()
   local whole = table.concat(all, "\n")
   assert(not whole:find("eyJ[%w_-][%w_-][%w_-][%w_-][%w_-][%w_-][%w_-][%w_-]"), "something looks like a token")
   for secret in pairs(self.secrets) do
-    secrets = secrets + 1
-    for _, form in ipairs(forms(secret)) do
+    count = count + 1
+    for _, form in ipairs(secrets.forms(secret)) do
       assert(#form >= 8, "too short to tell")
       assert(not whole:find(form, 1, true), "a secret shows")
     end
   end
-  return secrets, texts
+  return count, texts
 end
 
 return M

@@ -97,7 +97,8 @@ static bool is_secret(const char *variable)
 {
     static const char *const names[] = {
         "MSGRAPH_", /* all of ours: nobody else reads them */
-        "AZURE_CLIENT_SECRET=", "AZURE_CLIENT_CERTIFICATE_PASSWORD="};
+        "AZURE_CLIENT_SECRET=", "AZURE_CLIENT_CERTIFICATE_PASSWORD=", "IDENTITY_HEADER=",
+        "MSI_SECRET="};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strncmp(variable, names[i], strlen(names[i])) == 0)
             return true;

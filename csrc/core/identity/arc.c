@@ -1,43 +1,20 @@
 /* csrc/core/identity/arc.c - see arc.h. */
 #include "core/identity/arc.h"
 
-#include "core/base/headers.h"
 #include "core/base/mem.h"
+#include "core/identity/challenge.h"
 #include "core/identity/token.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { KEY_MAX = 4096 };
 
 const char *mgc_arc_directory = "/var/opt/azcmagent/tokens";
-
-/* The value of `Basic realm=value`, quoted or not, as a string; false for anything else. */
-static bool read_realm(char out[PATH_MAX], const char *headers, size_t n)
-{
-    static const char scheme[] = "Basic realm=";
-    const char       *value;
-    size_t            len;
-    if (!mgc_header_find(headers, n, "WWW-Authenticate", &value, &len) || len < sizeof scheme - 1 ||
-        strncasecmp(value, scheme, sizeof scheme - 1) != 0)
-        return false;
-    value += sizeof scheme - 1;
-    len -= sizeof scheme - 1;
-    if (len >= 2 && value[0] == '"' && value[len - 1] == '"') {
-        value++;
-        len -= 2;
-    }
-    if (len == 0 || len >= PATH_MAX)
-        return false;
-    memcpy(out, value, len);
-    out[len] = '\0';
-    return strlen(out) == len && strpbrk(out, "\",") == NULL;
-}
 
 /* The file's name within the directory; NULL when it lies elsewhere or is no key. */
 static const char *name_of(const char *path)
@@ -89,7 +66,7 @@ static mgc_code read_key(struct mgc_secret *out, int fd, const char *path, struc
 mgc_code mgc_arc_prove(struct mgc_secret *out, const char *headers, size_t n, struct mgc_error *e)
 {
     char path[PATH_MAX];
-    if (!read_realm(path, headers, n))
+    if (!mgc_challenge_basic_realm(headers, n, path, sizeof path))
         return mgc_error_set(e, MGC_ETOKEN, "Azure Arc's answer names no key file");
     const char *name = name_of(path);
     if (name == NULL)

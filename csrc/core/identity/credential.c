@@ -17,7 +17,8 @@ enum {
     LOGIN_DEADLINE_MS = 30 * 1000,
     ANSWER_MAX        = 256 * 1024,
     CLAIMS_MAX        = 8 * 1024,
-    ADOPT_MIN_S       = 300 /* a stored token that lives no longer is not worth taking over */
+    ADOPT_MIN_S       = 300, /* a stored token that lives no longer is not worth taking over, */
+    ADOPT_MAX_S       = 30 * 24 * 3600 /* one that lives so long is none we wrote */
 };
 
 /* ---- making ------------------------------------------------------------------------------------ */
@@ -242,20 +243,25 @@ mgc_code mgc_credential_set_token(struct mgc_credential *c, const char *text, si
 
 mgc_code mgc_credential_adopt(struct mgc_credential *c, int64_t now_ms)
 {
-    const struct mgc_sign_in *in     = &c->stored.in;
-    const int64_t             left_s = in->expires_s - ((int64_t)time(NULL) + c->offset_s);
-    c->needs_user                    = false;
-    c->next_try_ms                   = 0;
-    if (in->refresh_token.text == NULL) { /* signed out */
+    struct mgc_sign_in *in     = &c->stored.in;
+    const int64_t       left_s = in->expires_s - ((int64_t)time(NULL) + c->offset_s);
+    mgc_code            rc     = set_secret(&c->refresh_token, in->refresh_token.text);
+    if (in->refresh_token.text == NULL) /* signed out */
         mgc_secret_clear(&c->refresh_token);
-        mgc_token_unref(c->token);
-        c->token = NULL;
-        return MGC_OK;
-    }
-    mgc_code rc = set_secret(&c->refresh_token, in->refresh_token.text);
-    if (rc == MGC_OK && in->access_token.text != NULL && left_s > ADOPT_MIN_S)
+    mgc_token_unref(c->token);
+    c->token        = NULL;
+    c->needs_user   = false;
+    c->next_try_ms  = 0;
+    c->failure.code = MGC_OK;
+    if (rc == MGC_OK && in->access_token.text != NULL && left_s > ADOPT_MIN_S &&
+        left_s < ADOPT_MAX_S) {
         rc = mgc_credential_set_token(c, in->access_token.text, in->access_token.len, now_ms,
                                       left_s * 1000, 0);
+        if (rc == MGC_OK)
+            c->token->adopted = c->served = true;
+    }
+    if (rc != MGC_OK)
+        in->generation = 0;
     return rc;
 }
 
@@ -294,8 +300,10 @@ bool mgc_credential_can_renew(const struct mgc_credential *c)
 
 bool mgc_credential_wants(const struct mgc_credential *c, int64_t now_ms)
 {
+    const bool orphaned = c->fetching; /* the fetch is the parent's, and so is its next try */
     return mgc_credential_can_renew(c) && !mgc_credential_is_fetching(c) &&
-           now_ms >= c->next_try_ms && mgc_credential_freshness(c, now_ms) != MGC_FRESH;
+           (orphaned || now_ms >= c->next_try_ms) &&
+           mgc_credential_freshness(c, now_ms) != MGC_FRESH;
 }
 
 bool mgc_credential_is_fetching(const struct mgc_credential *c)
@@ -322,6 +330,7 @@ void mgc_credential_failure(const struct mgc_credential *c, struct mgc_error *e)
 void mgc_credential_want_claims(struct mgc_credential *c, const char *claims)
 {
     mgc_buf_truncate(&c->claims, 0);
+    c->claims_asked = false;
     if (claims != NULL && mgc_buf_append(&c->claims, claims, strlen(claims)) != MGC_OK)
         mgc_buf_truncate(&c->claims, 0); /* the next token is asked for without them */
 }

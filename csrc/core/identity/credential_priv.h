@@ -17,6 +17,7 @@ struct mgc_credential {
     struct mgc_proof   proof;
     struct mgc_secret  refresh_token, assertion;
     struct mgc_buf     claims; /* what a challenge wants of the next token, or empty */
+    bool claims_asked; /* the request under way is the first that asks for them, or a later one */
 
     struct mgc_managed *managed; /* NULL: the authority is asked, not the host we run on */
 
@@ -51,7 +52,8 @@ mgc_freshness mgc_credential_freshness(const struct mgc_credential *c, int64_t n
 /* Whether it can get a token without a user. */
 bool mgc_credential_can_renew(const struct mgc_credential *c);
 
-/* What the store holds becomes the credential's. MGC_ENOMEM. */
+/* What the store holds becomes the credential's; what it had may have been another user's. MGC_ENOMEM: it is news
+ * still, when it is read again. */
 mgc_code mgc_credential_adopt(struct mgc_credential *c, int64_t now_ms) MGC_NODISCARD;
 
 /* What the next token is asked for with; NULL: nothing more. */

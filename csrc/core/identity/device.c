@@ -10,6 +10,15 @@
 
 enum { LIFE_S = 15 * 60, LIFE_MAX_S = 24 * 3600, INTERVAL_S = 5, INTERVAL_MAX_S = 300 };
 
+/* Bytes of the control character there, 0: it is none. Those beyond ASCII (U+0080 to U+009F) command terminals, too. */
+static size_t control_at(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    if (at[0] < ' ' || at[0] == 0x7f)
+        return 1;
+    return at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0 ? 2 : 0;
+}
+
 /* False where there is none, or one that does not fit: half an address is none. */
 static bool copy_clean(char *out, size_t size, json_t *value)
 {
@@ -17,9 +26,9 @@ static bool copy_clean(char *out, size_t size, json_t *value)
     size_t      n    = json_string_length(value);
     if (n == 0 || n >= size)
         return false;
+    memcpy(out, text, n + 1);
     for (size_t i = 0; i < n; i++)
-        out[i] = (char)((unsigned char)text[i] < ' ' || text[i] == '\x7f' ? ' ' : text[i]);
-    out[n] = '\0';
+        memset(out + i, ' ', control_at(text + i));
     return true;
 }
 

@@ -172,11 +172,12 @@ static const char *comes_too_early(const struct mgc_credential *c, mgc_step step
 mgc_code mgc_credential_repeat(struct mgc_credential *c, struct mgc_request **out,
                                struct mgc_uuid_pool *ids, struct mgc_error *e)
 {
-    mgc_code rc = c->managed != NULL ? mgc_managed_begin(c->managed, out, ids, e)
-                                     : make_request(c, out, ids, e);
-    c->fetching = rc == MGC_OK;
-    c->began_ms = mgc_now_ms();
-    c->forks    = mgc_global_forks();
+    mgc_code rc     = c->managed != NULL ? mgc_managed_begin(c->managed, out, ids, e)
+                                         : make_request(c, out, ids, e);
+    c->fetching     = rc == MGC_OK;
+    c->claims_asked = true;
+    c->began_ms     = mgc_now_ms();
+    c->forks        = mgc_global_forks();
     if (rc != MGC_OK) {
         c->failure = *e;
         mgc_stored_leave(&c->stored);
@@ -220,10 +221,13 @@ mgc_code mgc_credential_begin(struct mgc_credential *c, mgc_step step, struct mg
     if (mgc_credential_is_fetching(c))
         return mgc_error_set(e, MGC_EREQUEST, "the credential is signing in already");
     c->step       = step;
-    c->tries      = 0;
+    c->in_line    = false;
+    c->tries      = 0; /* in a child of a fork the last fetch has no end */
     bool     done = false;
     mgc_code rc   = MGC_OK;
     *out          = NULL;
+    if (c->managed != NULL)
+        mgc_managed_reset(c->managed);
     if (step == MGC_RENEW && c->stored.store != NULL)
         rc = take_turn(c, &done, e);
     return rc != MGC_OK || done ? rc : mgc_credential_repeat(c, out, ids, e);
@@ -284,8 +288,10 @@ static bool name_sign_in(const struct mgc_credential *c, const struct mgc_secret
 static mgc_code fill_sign_in(const struct mgc_credential *c, const struct mgc_token_answer *t,
                              int64_t life_s, struct mgc_sign_in *in)
 {
-    if (c->step != MGC_RENEW && !name_sign_in(c, &t->id_token, in))
+    if (c->step != MGC_RENEW && !name_sign_in(c, &t->id_token, in)) {
+        in->generation = 0; /* half of it is gone: what is in the store is news */
         return MGC_ENOMEM;
+    }
     mgc_code rc =
         mgc_secret_set(&in->refresh_token, "", c->refresh_token.text, c->refresh_token.len);
     in->expires_s = (int64_t)time(NULL) + c->offset_s + life_s;
@@ -295,8 +301,8 @@ static mgc_code fill_sign_in(const struct mgc_credential *c, const struct mgc_to
 }
 
 /* Puts what came into the store. A new sign-in replaces whatever was written there meanwhile; a renewal does not: what
- * was written is a sign-out or somebody's new sign-in, and holds. That it can not be written for another reason is the
- * next process's trouble, which has to renew once more; a user who signs in hears of it. */
+ * was written is a sign-out or somebody's new sign-in, and holds. That it can not be written or read for another reason
+ * is the next process's trouble, which has to renew once more; a user who signs in hears of it. */
 static mgc_code keep(struct mgc_credential *c, const struct mgc_token_answer *t, int64_t life_s,
                      struct mgc_error *e)
 {
@@ -306,17 +312,37 @@ static mgc_code keep(struct mgc_credential *c, const struct mgc_token_answer *t,
     if (c->refresh_token.text == NULL)
         return mgc_error_set(e, MGC_EANSWER, "%s sent no refresh token to keep", c->login->base);
     for (int i = 0; rc == MGC_EBUSY && i < WRITES; i++) {
-        if (fill_sign_in(c, t, life_s, &s->in) != MGC_OK)
-            return mgc_error_set(e, MGC_ENOMEM, NULL);
-        rc = mgc_store_write(s->store, &s->in, e);
+        rc = fill_sign_in(c, t, life_s, &s->in);
+        rc = rc == MGC_OK ? mgc_store_write(s->store, &s->in, e) : mgc_error_set(e, rc, NULL);
         if (rc == MGC_EBUSY && mgc_stored_read(s, &news, e) != MGC_OK)
-            return e->code;
-        if (rc == MGC_EBUSY && c->step == MGC_RENEW)
+            rc = e->code;
+        if (rc == MGC_EBUSY && news && c->step == MGC_RENEW)
             return mgc_credential_adopt(c, mgc_now_ms()) == MGC_OK
                        ? MGC_OK
                        : mgc_error_set(e, MGC_ENOMEM, NULL);
     }
     return c->step == MGC_RENEW ? MGC_OK : rc;
+}
+
+/* Before the rest: it may be the only one that is still good. After a sign-in the one before is not the user's. */
+static mgc_code take_refresh_token(struct mgc_credential *c, const struct mgc_token_answer *t)
+{
+    if (c->step != MGC_RENEW)
+        mgc_secret_clear(&c->refresh_token);
+    if (t->refresh_token.text == NULL || c->grant != MGC_REFRESH)
+        return MGC_OK;
+    return mgc_secret_set(&c->refresh_token, "", t->refresh_token.text, t->refresh_token.len);
+}
+
+/* A challenge that came while the token was under way was not about that one: it is asked for once more. */
+static void settle_claims(struct mgc_credential *c)
+{
+    if (c->claims_asked || c->claims.len == 0) {
+        mgc_credential_want_claims(c, NULL);
+        return;
+    }
+    mgc_token_unref(c->token);
+    c->token = NULL;
 }
 
 static mgc_code take_token(struct mgc_credential *c, const struct mgc_token_answer *t,
@@ -327,17 +353,17 @@ static mgc_code take_token(struct mgc_credential *c, const struct mgc_token_answ
         return mgc_error_set(e, MGC_EANSWER, "the access token: %s", fault);
     /* counted from when it was asked for: never too long */
     int64_t  life_s = t->life_s > 0 ? t->life_s : 3600;
-    mgc_code rc     = mgc_credential_set_token(c, t->access_token.text, t->access_token.len,
-                                               c->began_ms, life_s * 1000, t->refresh_s * 1000);
-    if (rc == MGC_OK && t->refresh_token.text != NULL && c->grant == MGC_REFRESH)
-        rc = mgc_secret_set(&c->refresh_token, "", t->refresh_token.text, t->refresh_token.len);
+    mgc_code rc     = take_refresh_token(c, t);
+    if (rc == MGC_OK)
+        rc = mgc_credential_set_token(c, t->access_token.text, t->access_token.len, c->began_ms,
+                                      life_s * 1000, t->refresh_s * 1000);
     if (rc != MGC_OK)
         return mgc_error_set(e, rc, NULL);
     if (c->stored.store != NULL)
         rc = keep(c, t, life_s, e);
     if (rc != MGC_OK)
         return rc;
-    mgc_credential_want_claims(c, NULL);
+    settle_claims(c);
     c->served     = true;
     c->needs_user = false;
     mgc_secret_clear(&c->device_code); /* each is good for one token */
@@ -503,6 +529,7 @@ mgc_code mgc_credential_settle(struct mgc_credential *c, const struct mgc_attemp
         c->renew_again_ms = MGC_RENEW_AGAIN_MS;
         c->clock_mended   = false;
         c->next_try_ms    = 0;
+        c->failure.code   = MGC_OK;
     } else if (c->step == MGC_RENEW) { /* the other steps have somebody who hears of it */
         note_failure(c, a, now_ms, e);
     }

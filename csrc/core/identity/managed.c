@@ -296,6 +296,7 @@ static mgc_code refuse(const struct mgc_managed *m, const struct mgc_attempt *a,
                   t->text[0] != '\0' ? ": " : "", t->text);
     snprintf(e->word, sizeof e->word, "%.*s", MGC_WORD_MAX - 1,
              passing ? "temporarily_unavailable" : refused);
+    snprintf(e->subword, sizeof e->subword, "%.*s", MGC_WORD_MAX - 1, t->suberror);
     return MGC_ETOKEN;
 }
 

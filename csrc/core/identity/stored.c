@@ -1,10 +1,14 @@
 /* csrc/core/identity/stored.c - see stored.h. */
 #include "core/identity/stored.h"
 
-enum { BUSY_MAX_MS = 30 * 1000 }; /* a renewal takes seconds */
+enum {
+    BUSY_MAX_MS = 90 * 1000, /* a renewal takes seconds, unless it waits for the end of an outage */
+    BUSY_GAP_MS = 1000       /* who looks again this late begins to wait anew */
+};
 
 void mgc_stored_clear(struct mgc_stored *s)
 {
+    mgc_stored_leave(s);
     mgc_sign_in_clear(&s->in);
     mgc_store_unref(s->store);
     s->store = NULL;
@@ -28,13 +32,15 @@ mgc_code mgc_stored_take(struct mgc_stored *s, int64_t now_ms, bool *news, struc
 {
     mgc_code rc = mgc_store_lock(s->store, e);
     if (rc == MGC_EBUSY) {
-        if (s->busy_since_ms == 0)
+        if (now_ms - s->busy_ms > BUSY_GAP_MS)
             s->busy_since_ms = now_ms;
+        s->busy_ms = now_ms;
         if (now_ms - s->busy_since_ms < BUSY_MAX_MS)
             return MGC_EBUSY;
         e->code = MGC_ESTORE; /* with its words: they name the process */
     }
-    s->busy_since_ms = 0;
+    s->busy_ms = 0;
+    s->taken   = rc == MGC_OK;
     if (rc == MGC_OK)
         rc = mgc_stored_read(s, news, e);
     if (rc != MGC_OK)
@@ -44,6 +50,7 @@ mgc_code mgc_stored_take(struct mgc_stored *s, int64_t now_ms, bool *news, struc
 
 void mgc_stored_leave(struct mgc_stored *s)
 {
-    if (s->store != NULL)
+    if (s->taken)
         mgc_store_unlock(s->store);
+    s->taken = false;
 }

@@ -18,7 +18,8 @@
 struct mgc_stored {
     struct mgc_store  *store; /* NULL: it is kept nowhere */
     struct mgc_sign_in in;
-    int64_t            busy_since_ms; /* 0: nobody else is at it */
+    bool               taken; /* the turn is ours, not another's with the same store */
+    int64_t            busy_since_ms, busy_ms; /* somebody else was at it: first and last seen */
 };
 
 enum { MGC_STORED_AGAIN_MS = 50 }; /* between two tries to get the turn */
@@ -28,8 +29,8 @@ void mgc_stored_clear(struct mgc_stored *s);
 /* Reads what is there into `in`. `*news`: it is another generation than before. As mgc_store_read(). */
 mgc_code mgc_stored_read(struct mgc_stored *s, bool *news, struct mgc_error *e) MGC_NODISCARD;
 
-/* Takes the turn and reads. MGC_EBUSY: another process has it, come again; MGC_ESTORE: so for 30 s, or as
- * mgc_store_read(). */
+/* Takes the turn and reads. MGC_EBUSY: another process has it, come again; MGC_ESTORE: so for 90 s in which we
+ * came again and again, or as mgc_store_read(). */
 mgc_code mgc_stored_take(struct mgc_stored *s, int64_t now_ms, bool *news,
                          struct mgc_error *e) MGC_NODISCARD;
 void     mgc_stored_leave(struct mgc_stored *s); /* one that was not taken is fine */

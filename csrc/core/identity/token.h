@@ -13,6 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/secret.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct mgc_token {
     unsigned          references;
     struct mgc_secret authorization;      /* "Authorization: Bearer ..." */
     int64_t           aging_ms, stale_ms; /* monotonic; MGC_NEVER for a token that is just given */
+    bool adopted; /* another process got it, perhaps before what made ours be refused */
 };
 
 /* Where in `authorization` the token itself begins. */

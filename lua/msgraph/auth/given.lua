@@ -11,15 +11,18 @@ local AGAIN <const> = 30 -- seconds after a renewal failed while the token is st
 -- The core stops using a token a margin before its end; the next is asked for before that.
 local function note(state, seconds)
   local now = core.now()
-  state.serial, state.claims = state.serial + 1, nil
+  state.serial = state.serial + 1
   state.renew_at = seconds and now + seconds - math.min(600, seconds / 5) or math.huge
   state.stale_at = seconds and now + seconds - math.min(300, seconds / 10) or math.huge
 end
 
 local function renew(state)
-  local failure, seconds = state.get(state.core, state.claims)
+  local claims = state.claims
+  local failure, seconds = state.get(state.core, claims)
   if not failure then
     note(state, seconds)
+    if state.claims == claims then state.claims = nil
+    else state.renew_at, state.stale_at = -1, -1 end -- a challenge that came meanwhile was not about this one
   elseif core.now() < state.stale_at then
     state.renew_at = core.now() + AGAIN -- the token there is still good
   else

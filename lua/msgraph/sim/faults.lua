@@ -20,6 +20,7 @@ local KIND_OF_STREAM <const> = 20
 ---@field status? integer        of "status" (default 429) and "not_json" (default 200)
 ---@field code? string           error code of "status"; default the one usual for the status
 ---@field message? string        error message of "status"
+---@field claims? string         of "status" 401 and 403 of Graph: JSON of a claims challenge; default none
 ---@field retry_after? string|number  value of Retry-After, sent as it stands; default none
 ---@field bytes? integer         of "cut_body" and "stall": how much of the body arrives; default half
 ---@field seconds? number        of "stall" (default 3600) and "latency" (default 1)
@@ -28,7 +29,7 @@ local KIND_OF_STREAM <const> = 20
 local FIELDS = {
   kind = "string", method = "string", path = "string", times = "number", after = "number", share = "number",
   status = "number", code = "string", message = "string", bytes = "number", seconds = "number",
-  page = "string",
+  page = "string", claims = "string",
 }
 
 local KINDS = {

@@ -1,6 +1,7 @@
 -- lua/msgraph/sim/reply.lua - answers, and above all errors, in the shapes the service gives them.
 --
 -- Sources: FACTS 6.1 (Graph's error object), 1 (Intune's JSON document inside a string), 4 (429).
+local base64 = require "msgraph.sim.login.base64"
 local json = require "msgraph.sim.json"
 local clock = require "msgraph.sim.clock"
 
@@ -84,16 +85,23 @@ function M.wrapped_intune_error(ctx, status, code, text)
   return M.error(ctx, status, "UnknownError", json.encode(document))
 end
 
---- 401, with the challenge the service sends along.
+--- The challenge the service sends along when it is about the token.
+---@param answer msgraph.sim.Answer
 ---@param claims? string base64 of JSON: what the next token has to fulfil (FACTS 6.4)
+local function challenge(answer, claims)
+  local text = 'Bearer realm="", '
+    .. 'authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
+    .. 'client_id="00000003-0000-0000-c000-000000000000"'
+  if claims then text = text .. ', error="insufficient_claims", claims="' .. claims .. '"' end
+  answer.headers["WWW-Authenticate"] = text
+end
+
+--- 401 with its challenge.
+---@param claims? string base64 of JSON
 ---@return msgraph.sim.Answer
 function M.unauthorized(ctx, message, claims)
   local answer = M.error(ctx, 401, "InvalidAuthenticationToken", message)
-  local challenge = 'Bearer realm="", '
-    .. 'authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", '
-    .. 'client_id="00000003-0000-0000-c000-000000000000"'
-  if claims then challenge = challenge .. ', error="insufficient_claims", claims="' .. claims .. '"' end
-  answer.headers["WWW-Authenticate"] = challenge
+  challenge(answer, claims)
   return answer
 end
 
@@ -137,6 +145,7 @@ function M.failure(ctx, rule)
   local inner_code = status == 429 and "429" or nil
   local answer = M.error(ctx, status, rule.code or usual[1], rule.message or usual[2], inner_code)
   M.retry_after(answer, rule)
+  if rule.claims then challenge(answer, base64.encode(rule.claims)) end
   return answer
 end
 
