@@ -5,6 +5,7 @@
 -- client's endpoint and nowhere else: the core refuses other URLs and follows no redirect.
 local auth = require "msgraph.auth"
 local batch = require "msgraph.batch"
+local check = require "msgraph.check"
 local config = require "msgraph.config"
 local core = require "msgraph.core"
 local devices = require "msgraph.devices"
@@ -198,6 +199,7 @@ function Client:whoami()
 end
 
 Client.read = response.read ---@package
+Client.check = check.run
 Client.remove_all_devices = devices.remove_all_devices
 Client.batch = batch.batch
 
