@@ -69,6 +69,11 @@ local function call(self, name, arg)
   return tenant.decode(answer).result
 end
 
+local function launch(json, opts)
+  return require("msgraph.sim.server").start(json, opts.port or 0, opts.certificate or "valid", package.path,
+    package.cpath)
+end
+
 --- Starts a tenant on a loopback address. It stops when it is stopped, closed or collected.
 ---
 --- Raises for options that are none.
@@ -83,8 +88,7 @@ function M.start(opts)
     start = opts.start, token_lifetime = opts.token_lifetime, device_code_interval = opts.device_code_interval,
     limits = opts.limits,
   }
-  local server, reason = require("msgraph.sim.server").start(json, opts.port or 0, opts.certificate or "valid",
-    package.path, package.cpath)
+  local server, reason = launch(json, opts)
   if not server then return nil, reason end
   local origin = "https://127.0.0.1:" .. server:port()
   local tenant = setmetatable({
@@ -94,6 +98,47 @@ function M.start(opts)
   tenant.tenant_id = call(tenant, "tenant_id")
   return tenant
 end
+
+---@class msgraph.sim.Replaying
+---@field endpoint string    the `endpoint` of graph.connect
+---@field ca_file string     its `ca_file`
+local Replaying = {}
+Replaying.__index = Replaying
+
+--- Answers as a captured session was answered, in its order: see `capture` of graph.connect. Any token will do.
+---
+--- Raises for options that are none.
+---@param file string name.har or name.jsonl
+---@param opts? { port?: integer, certificate?: string } as in msgraph.sim.StartOpts
+---@return msgraph.sim.Replaying?
+---@return string? reason the file can not be read or is no capture, the port is taken, ...
+function M.replay(file, opts)
+  opts = opts or {}
+  check(opts, 2)
+  if type(file) ~= "string" then error("replay: the name of a file is expected", 2) end
+  local server, reason = launch(require("msgraph.sim.tenant").encode { replay = file }, opts)
+  if not server then return nil, reason end
+  return setmetatable({ server = server, endpoint = "https://127.0.0.1:" .. server:port(), ca_file = server:ca_file() },
+    Replaying)
+end
+
+--- What was asked so far, oldest first; `entry` is the number of the entry that answered, nil: there was none.
+---@return { n: integer, method: string, path: string, query: string, status?: integer, entry?: integer }[]
+function Replaying:requests()
+  return (call(self, "requests"))
+end
+
+--- The captured requests that nobody has made, as "GET /v1.0/users".
+---@return string[]
+function Replaying:unused()
+  return (call(self, "unused"))
+end
+
+--- Ends it. Twice is as good as once.
+function Replaying:stop()
+  self.server:stop()
+end
+Replaying.__close = Replaying.stop
 
 --- Serves in the foreground until interrupted (which raises, from the host) or until `ready` raises.
 ---@param opts? msgraph.sim.StartOpts

@@ -579,7 +579,7 @@ local CONTROL = {
   date = true, now = true, tenant_id = true, app = true, set_credentials = true, sign_in = true, revoke = true,
   policy = true, expire_secret = true, remove_consent = true, token_requests = true,
   machine_endpoint = true,
-  change_user = true, delete_user = true, groups = true, application_id = true,
+  change_user = true, delete_user = true, groups = true, application_id = true, unused = true,
 }
 
 --- lua-cjson reads every number as a float; whole ones are integers to us.
@@ -609,12 +609,13 @@ local function join_headers(headers)
 end
 
 --- Called once by the server, in the Lua state of its thread.
----@param options string JSON of msgraph.sim.TenantOpts
+---@param options string JSON of msgraph.sim.TenantOpts, or of `{ "replay": file }`
 ---@param now fun(): number
 ---@return function answer fun(method, target, headers, body?): table what csrc/sim/sim_tenant.c reads
 ---@return function control fun(json: string): string  {"call": name, "arg": value} -> {"result": value}
 function M.host(options, now)
-  local tenant = M.new(M.decode(options), now)
+  local opts = M.decode(options)
+  local tenant = opts.replay and require("msgraph.sim.replay").new(opts) or M.new(opts, now)
 
   local function answer(method, target, headers, body, plain)
     local a = tenant:answer { method = method, target = target, headers = headers, body = body, plain = plain }
