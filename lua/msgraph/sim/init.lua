@@ -123,9 +123,10 @@ function M.replay(file, opts)
 end
 
 --- What was asked so far, oldest first; `entry` is the number of the entry that answered, nil: there was none.
+---@param filter? table fields a request must equal
 ---@return { n: integer, method: string, path: string, query: string, status?: integer, entry?: integer }[]
-function Replaying:requests()
-  return (call(self, "requests"))
+function Replaying:requests(filter)
+  return (call(self, "requests", filter))
 end
 
 --- The captured requests that nobody has made, as "GET /v1.0/users".

@@ -5,6 +5,7 @@
 -- ours. What the capture has not (or no more) is a 404 that names it. Tokens are not looked at.
 local cjson = require("cjson").new()
 local reply = require "msgraph.sim.reply"
+local tenant = require "msgraph.sim.tenant"
 
 cjson.encode_sparse_array(true)
 
@@ -169,8 +170,13 @@ function Replay:answer(request)
 end
 
 --- What was asked, oldest first: `entry` is the number of the entry that answered.
-function Replay:requests()
-  return self.log
+---@param filter? table
+function Replay:requests(filter)
+  local out = {}
+  for _, asked in ipairs(self.log) do
+    if tenant.fits(asked, filter or {}) then out[#out + 1] = asked end
+  end
+  return out
 end
 
 --- The entries that nobody asked for: "GET /v1.0/users".

@@ -385,6 +385,7 @@ local function fits(record, filter)
   end
   return true
 end
+M.fits = fits
 
 --- A token. See msgraph.sim.identity for the options; raises when they make no sense.
 ---@param opts? msgraph.sim.TokenOpts
