@@ -23,6 +23,14 @@ local function number_from(low, high)
   return function(v) return type(v) == "number" and v >= low and v <= high end
 end
 
+local function is_chaos(v)
+  if type(v) ~= "table" or type(v.rate) ~= "number" or v.rate < 0 or v.rate > 1 then return false end
+  for name in pairs(v) do
+    if name ~= "rate" and name ~= "seed" then return false end
+  end
+  return v.seed == nil or math.type(v.seed) == "integer"
+end
+
 local function integer_from(low, high)
   return function(v) return math.type(v) == "integer" and v >= low and v <= high end
 end
@@ -47,6 +55,8 @@ local OPTIONS = {
   token_lifetime = { "whole seconds from 1 to 100800", integer_from(1, 28 * 3600) },
   device_code_interval = { "whole seconds from 0 to 60", integer_from(0, 60) },
   limits = { '"documented", a boolean or { scale = a number from 1e-6 to 1e6 }', is_limits },
+  read_lag = { "seconds from 0 to 86400", number_from(0, 86400) },
+  chaos = { "{ rate = 0 to 1, seed = an integer }", is_chaos },
   certificate = { '"valid", "expired" or "wrong_name"',
     function(v) return v == "valid" or v == "expired" or v == "wrong_name" end },
 }
@@ -87,6 +97,7 @@ function M.start(opts)
     users = opts.users, seed = opts.seed, intune = opts.intune, speed = opts.speed, latency = opts.latency,
     start = opts.start, token_lifetime = opts.token_lifetime, device_code_interval = opts.device_code_interval,
     limits = opts.limits,
+    read_lag = opts.read_lag, chaos = opts.chaos,
   }
   local server, reason = launch(json, opts)
   if not server then return nil, reason end
