@@ -20,7 +20,7 @@ mgc_code mgc_exchange_new(struct mgc_exchange **out, struct mgc_request *r, stru
     x->level       = r->level;
     if (o->gate != NULL)
         x->pass.load = mgc_load_of(r->method, r->url);
-    x->since_ms    = now_ms;
+    x->since_ms = now_ms;
     mgc_attempt_init(&x->attempt, r, o);
     mgc_exchange_enter(x, MGC_ADMITTING, now_ms);
     *out = x;

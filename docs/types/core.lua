@@ -297,7 +297,7 @@ function Origin:close() end
 ---@field retry_after? number        seconds, from Retry-After, retry-after-ms or x-ms-retry-after-ms
 ---@field http_version "1.1"|"2"
 ---@field on_wire number             seconds that its attempts took on the network, in all
----@field queued? number             seconds that it waited for room there
+---@field queued? number             seconds that it waited for room there, and at the throttle gate
 ---@field for_token? number          seconds that it waited for a token
 ---@field ambiguous? true            it may have been acted on although this is no success, and may not be sent twice
 ---@field acted_before? true         an attempt before this one may have been acted on

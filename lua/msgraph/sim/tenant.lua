@@ -229,10 +229,11 @@ local function check_limits(tenant, ctx)
   return refused and reply.throttled(ctx, refused)
 end
 
---- A write that did something is done to the replica as well, when its time has come.
+--- A write that went well is done to the replica as well, when its time has come.
 local function run(tenant, ctx, route)
   local answer = route.run(ctx)
-  if not tenant.replica or READS[ctx.method] or #ctx.actions == 0 then return answer end
+  local wrote = not READS[ctx.method] and route.scopes and answer.status < 300 -- of a batch, each part does
+  if not tenant.replica or not wrote then return answer end
   tenant.replica:add(ctx.now, function(late)
     local again = {}
     for name, value in pairs(ctx) do again[name] = value end
