@@ -20,6 +20,7 @@ mgc_code mgc_exchange_new(struct mgc_exchange **out, struct mgc_request *r, stru
     x->level       = r->level;
     if (o->gate != NULL)
         x->pass.load = mgc_load_of(r->method, r->url);
+    x->since_ms = now_ms;
     mgc_attempt_init(&x->attempt, r, o);
     mgc_exchange_enter(x, MGC_ADMITTING, now_ms);
     *out = x;
@@ -81,9 +82,10 @@ void mgc_exchange_cut_wait(struct mgc_exchange *x, int64_t now_ms)
 
 void mgc_exchange_enter(struct mgc_exchange *x, mgc_state state, int64_t now_ms)
 {
-    x->state = state;
-    if (state == MGC_ATTEMPT)
-        x->started_ms = now_ms;
+    if (x->state != MGC_DONE)
+        x->spent_ms[x->state] += (int32_t)(now_ms - x->since_ms);
+    x->state    = state;
+    x->since_ms = now_ms;
 }
 
 /* The earliest limit that applies to how far the request came, and the code for missing it. */
@@ -93,7 +95,7 @@ static int64_t limit(const struct mgc_exchange *x, mgc_code *code)
     *code      = MGC_ETIMEOUT;
     if (x->state != MGC_ATTEMPT)
         return at;
-    at = mgc_earlier(at, x->started_ms + MGC_TRY_MS);
+    at = mgc_earlier(at, x->since_ms + MGC_TRY_MS);
 
     const struct mgc_attempt *a    = &x->attempt;
     int64_t                   next = MGC_NEVER;

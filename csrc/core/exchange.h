@@ -52,8 +52,10 @@ struct mgc_exchange {
     struct mgc_origin  *origin;  /* a reference of ours */
     struct mgc_request *request; /* owned */
     struct mgc_attempt  attempt; /* its results are the exchange's results */
-    int64_t             deadline_ms, started_ms;
-    int64_t             not_before_ms; /* of DELAYED */
+    int64_t             deadline_ms;
+    int64_t             since_ms;           /* when it came into its state */
+    int32_t             spent_ms[MGC_DONE]; /* in each state, all attempts together */
+    int64_t             not_before_ms;      /* of DELAYED */
     bool                reauthorised; /* a refused token was replaced once; see mgc_token.adopted */
 
     struct mgc_pass  pass; /* through the origin's gate */

@@ -233,10 +233,20 @@ static void set_retries(lua_State *L, const struct mgc_exchange *x)
     lua_setfield(L, -2, "attempts");
 }
 
+/* How long it took, and where, as far as there is anything to say. */
+static void set_times(lua_State *L, const struct mgc_exchange *x)
+{
+    set_seconds(L, "on_wire", x->spent_ms[MGC_ATTEMPT]);
+    if (x->spent_ms[MGC_ADMITTING] > 0)
+        set_seconds(L, "queued", x->spent_ms[MGC_ADMITTING]);
+    if (x->spent_ms[MGC_TOKEN] > 0)
+        set_seconds(L, "for_token", x->spent_ms[MGC_TOKEN]);
+}
+
 static void push_response(lua_State *L, const struct mgc_exchange *x)
 {
     const struct mgc_attempt *a = &x->attempt;
-    lua_createtable(L, 0, 7);
+    lua_createtable(L, 0, 8);
     lua_pushinteger(L, a->status);
     lua_setfield(L, -2, "status");
     set_text(L, "headers", mgc_buf_text(&a->headers), a->headers.len);
@@ -245,6 +255,7 @@ static void push_response(lua_State *L, const struct mgc_exchange *x)
     int64_t wait = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, time(NULL));
     if (wait >= 0)
         set_seconds(L, "retry_after", wait);
+    set_times(L, x);
     set_retries(L, x);
     if (a->status >= 400 && mgc_exchange_is_ambiguous(x))
         set_true(L, "ambiguous");
@@ -259,6 +270,7 @@ static void push_failure(lua_State *L, const struct mgc_exchange *x)
     const struct mgc_attempt *a = &x->attempt;
     lmg_push_failure(L, &a->error, mgc_exchange_kind(x), mgc_exchange_phase(x));
     set_ids(L, x);
+    set_times(L, x);
     set_retries(L, x);
     if (a->status != 0) {
         lua_pushinteger(L, a->status);

@@ -296,6 +296,9 @@ function Origin:close() end
 ---@field request_id? string         the server's id
 ---@field retry_after? number        seconds, from Retry-After, retry-after-ms or x-ms-retry-after-ms
 ---@field http_version "1.1"|"2"
+---@field on_wire number             seconds that its attempts took on the network, in all
+---@field queued? number             seconds that it waited for room there, and at the throttle gate
+---@field for_token? number          seconds that it waited for a token
 ---@field ambiguous? true            it may have been acted on although this is no success, and may not be sent twice
 ---@field acted_before? true         an attempt before this one may have been acted on
 ---@field attempts? msgraph.core.Attempt[]  each time it was sent, if more than once
@@ -323,6 +326,9 @@ function Origin:close() end
 ---@field client_request_id? string
 ---@field request_id? string         when an answer began
 ---@field status? integer            when an answer began
+---@field on_wire? number            these three as in Response, where it was queued at all
+---@field queued? number
+---@field for_token? number
 ---@field attempts? msgraph.core.Attempt[]  these four as in Response
 ---@field waited? number
 ---@field retry_in? number

@@ -14,6 +14,7 @@ local repeatable = require "msgraph.repeatable"
 local requests = require "msgraph.request"
 local resources = require "msgraph.resources"
 local response = require "msgraph.response"
+local trace = require "msgraph.trace"
 
 local M = {}
 
@@ -23,6 +24,8 @@ local M = {}
 ---@field package login? string the sign-in host, where it is another than the endpoint's
 ---@field package signs_in? msgraph.core.Credential one that can get a token by itself
 ---@field package opened msgraph.Opened what its credential is opened to
+---@field package dispatch fun(origin: msgraph.core.Origin, request: msgraph.core.Request, owner: any): table?, table?
+---@field package trace? msgraph.Trace what stands around it
 ---@field package guard? msgraph.auth.Guard of a credential that takes more than the core
 local Client = { __name = "msgraph.Client" }
 Client.__index = Client
@@ -34,7 +37,7 @@ local CLOSED = { kind = "invalid", code = "closed", message = "the client is clo
 -- Sends a request and waits for its answer.
 local function attempt(self, request)
   if self.closed then return nil, CLOSED end
-  return loop.exchange(self.origin, request, self)
+  return self.dispatch(self.origin, request, self)
 end
 
 -- The same with a credential whose token takes more than the core: a function of the author's, a user who has
@@ -215,6 +218,7 @@ function Client:close()
   self.closed = true
   self.origin:close()
   loop.close(self)
+  if self.trace then self.trace:close() end
 end
 
 Client.__close = Client.close
@@ -240,6 +244,7 @@ later({ "items", "pages", "delta", "list" }, function()
   require("msgraph.paging").install(Client, requests.CALL, requests.build)
 end)
 later({ "batch" }, function() Client.batch = require("msgraph.batch").batch end)
+later({ "check" }, function() Client.check = require("msgraph.check").run end)
 
 --- Makes a client. Nothing is sent yet.
 ---@param opts? msgraph.ConnectOpts
@@ -254,10 +259,13 @@ function M.connect(opts)
   settings.credential = opened.core
   local origin, failure = core.origin(settings)
   if not origin then return nil, errors.from_failure(failure) end
+  local tracing, reason = trace.open(settings)
+  if reason then return nil, errors.new { kind = "invalid", code = "capture", message = reason } end
   local login = opened.login ~= settings.endpoint:match("^%a+://([^/:]+)") and opened.login or nil
   local client = setmetatable({
     origin = origin, endpoint = settings.endpoint, login = login, guard = opened.guard,
     signs_in = opened.login and opened.core, opened = opened,
+    trace = tracing, dispatch = tracing and tracing:around(loop.exchange) or loop.exchange,
   }, Client)
   local ok
   ok, failure = loop.open(client)

@@ -5,6 +5,7 @@
 -- a wrong environment is the world's and is returned.
 local auth = require "msgraph.auth"
 local errors = require "msgraph.errors"
+local trace = require "msgraph.trace"
 
 local M = {}
 
@@ -43,10 +44,14 @@ local CLOUD_NAMES = "global, usgov, dod, china, bleu, delos"
 ---@field max_body? integer              bytes of an answer accepted, default 64 MiB
 ---@field shared_gate? string            file through which processes share what they know of throttling, see
 ---                                      docs/throttling.md; MSGRAPH_SHARED_GATE; default: none
+---@field log? fun(record: msgraph.LogRecord)  is told of every request that ended, see docs/insight.md
+---@field capture? string                file that every request and answer is written to: name.har or name.jsonl
+---@field traceparent? string            W3C trace context that the requests belong to
 local CONNECT = {
   auth = "table", tenant_id = "string", client_id = "string", authority = "string", cloud = "string",
   endpoint = "string", ca_file = "string", http_version = "string", connect_timeout = "number",
   first_byte_timeout = "number", stall_timeout = "number", max_body = "number", shared_gate = "string",
+  log = "function", capture = "string", traceparent = "string",
 }
 
 -- Edits between two words (Levenshtein), to name what was probably meant.
@@ -224,6 +229,12 @@ function M.resolve(opts, getenv)
   if opts.cloud and not M.CLOUDS[opts.cloud] then
     error(("connect: no cloud '%s'; there are %s"):format(opts.cloud, CLOUD_NAMES), 3)
   end
+  if opts.capture and not opts.capture:find "%.har$" and not opts.capture:find "%.jsonl$" then
+    error("connect: option 'capture' must name a file that ends in .har or .jsonl", 3)
+  end
+  if opts.traceparent and not trace.is_traceparent(opts.traceparent) then
+    error("connect: option 'traceparent' is none: 00-, 32 hex digits, -, 16 hex digits, -, 2 hex digits", 3)
+  end
   local cloud, err = find_cloud(opts, getenv)
   if not cloud then return nil, err end
   local credential
@@ -240,6 +251,7 @@ function M.resolve(opts, getenv)
     ca_file = ca_file, http_version = opts.http_version, connect_timeout = opts.connect_timeout,
     first_byte_timeout = opts.first_byte_timeout, stall_timeout = opts.stall_timeout, max_body = opts.max_body,
     shared_gate = opts.shared_gate or read_env(getenv, "MSGRAPH_SHARED_GATE"),
+    log = opts.log, capture = opts.capture, traceparent = opts.traceparent,
   }
 end
 

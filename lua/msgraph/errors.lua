@@ -108,6 +108,7 @@ M.HINTS = {
   failed_dependency = "mend the request that it depends on, then send both again",
   no_answer = "the service took the batch and said nothing about this request: try again",
   bad_environment = "correct or unset the environment variable",
+  capture = "name a file for the capture in a folder that is there and can be written to",
   -- the sign-in's: OAuth's words (RFC 6749 5.2, RFC 8707, and what Entra adds)
   invalid_client = "the app could not prove who it is: check its secret or certificate, and client_id",
   invalid_grant = "what was to be exchanged for a token is no longer good: sign in again",

@@ -62,6 +62,12 @@ local function pop_timer()
   return top
 end
 
+-- The earliest timer that somebody still waits for: one whose task was cancelled holds nothing open.
+local function next_timer()
+  while timers[1] and not timers[1].waiter do pop_timer() end
+  return timers[1]
+end
+
 -- Whether a task can go on, or begin, right now: one that has something to do, and any at all.
 local function is_busy()
   return ready[first] ~= nil or fresh[next_fresh] ~= nil and asked < ROOM
@@ -75,7 +81,8 @@ end
 local function arm()
   if not transport then return end
   local work = has_work()
-  local at = work and "ready" or timers[1] and timers[1].at
+  local timer = next_timer()
+  local at = work and "ready" or timer and timer.at
   if at == armed then return end
   armed = at
   transport:wake(work and core.now() or at)
@@ -120,7 +127,7 @@ function M.open(owner)
 end
 
 local function idle()
-  return not ready[first] and not fresh[next_fresh] and not next(waiting) and not timers[1] and not resting[1]
+  return not ready[first] and not fresh[next_fresh] and not next(waiting) and not next_timer() and not resting[1]
 end
 
 -- A transport nobody holds open and nobody waits on has descriptors to give back.
@@ -276,7 +283,7 @@ local function turn(wait, run_tasks)
   if not ok then return nil, failure end
   if run_tasks and has_work() then
     wait = 0
-  elseif timers[1] then
+  elseif next_timer() then
     wait = math.max(0, math.min(wait, timers[1].at - core.now()))
   end
   ok, failure = transport:step(wait)
@@ -475,7 +482,7 @@ end
 function M.timeout()
   if has_work() then return 0 end
   local wait = transport and transport:timeout()
-  if not timers[1] then return wait end
+  if not next_timer() then return wait end
   local left = math.max(0, timers[1].at - core.now())
   return wait and math.min(wait, left) or left
 end

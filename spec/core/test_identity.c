@@ -54,6 +54,18 @@ static void test_jitter_only_makes_renewal_earlier(void)
     CHECK_INT(MGC_STALE, at(3600, 0, 0.999, 3300));
 }
 
+static void test_jitter_is_drawn_once(void)
+{
+    struct mgc_token *t = NULL;
+    CHECK_INT(MGC_OK, mgc_token_new(&t, "x", 1, 0, 3600 * 1000, 0, 0.5));
+    const int64_t due_ms = 3000 * 1000 - 3000 * 1000 / 40; /* half of 5 % earlier */
+    for (int i = 0; i < 1000; i++) {
+        CHECK_INT(MGC_FRESH, mgc_token_freshness(t, due_ms - 1));
+        CHECK_INT(MGC_AGING, mgc_token_freshness(t, due_ms));
+    }
+    mgc_token_unref(t);
+}
+
 static void test_base64url(void)
 {
     static const struct {
@@ -743,6 +755,7 @@ int main(void)
     make_files();
     RUN(test_a_token_ages_before_it_is_stale);
     RUN(test_jitter_only_makes_renewal_earlier);
+    RUN(test_jitter_is_drawn_once);
     RUN(test_base64url);
     RUN(test_what_is_not_base64url);
     RUN(test_answers);

@@ -525,6 +525,29 @@ describe("msgraph sim", function()
     assert.matches("Intune licence", ran.out)
   end)
 
+  it("answers as in a capture that --trace wrote", function()
+    local capture, ran = helper.tmp() .. "/cli.har"
+    do
+      local tenant <close> = start()
+      ran = msgraph(program.env_of(tenant), "request", "GET", "/users", "--top", "2", "--trace", capture)
+      assert.equal(0, ran.code)
+    end
+    local running <close> = program.start { MSGRAPH, "sim", "--replay", capture }
+    program.await(function() return running:output():find("TOKEN=[^\n]+\n") end)
+    local command = running:output() .. helper.quote(MSGRAPH) .. " request GET /users --top 2"
+    local again = program.shell(command)
+    assert.equal(0, again.code)
+    local function first_id(text) return text:match '"id": "([^"]+)"' end
+    assert.equal(first_id(ran.out), first_id(again.out))
+    assert.equal(20, program.shell(command).code)
+    program.await(function() return select(2, running:output()):find("not in the capture") end)
+    running:interrupt()
+    assert.equal(0, running:wait().code)
+    assert.equal(64, msgraph(nil, "sim", "--replay", capture, "--users", "3").code)
+    assert.equal(20, msgraph(nil, "sim", "--replay", "/nowhere.har").code)
+    assert.equal(64, msgraph(nil, "request", "GET", "/users", "--trace", "x.txt").code)
+  end)
+
   it("says why it cannot start", function()
     local tenant <close> = start()
     local ran = msgraph(nil, "sim", "--port", tenant.endpoint:match("(%d+)$"))

@@ -1,4 +1,4 @@
-local http_date = require "msgraph.cli.http_date"
+local http_date = require "msgraph.http_date"
 
 describe("the date of an answer", function()
   it("is Unix time", function()

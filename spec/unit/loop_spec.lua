@@ -144,6 +144,18 @@ describe("the loop", function()
     assert.equal(0, core.open)
   end)
 
+  it("is not held open by the timer of a task that was cancelled", function()
+    task.run(function()
+      local sleeper = task.spawn(task.sleep, 1000)
+      task.sleep(1)
+      sleeper:cancel()
+    end)
+    assert.is_nil(loop.timeout())
+    loop.close(owner)
+    assert.equal(0, core.open)
+    assert.equal(1, core.clock)
+  end)
+
   it("cancels a request whose waiter was interrupted, and goes on", function()
     core.on_step = function() error("interrupted") end
     assert.has_error(function() request { after = 5 } end)

@@ -3,6 +3,7 @@
 --
 -- There is none for tokens and secrets: what stands on a command line, everybody on the machine can read.
 local graph = require "msgraph"
+local capture = require "msgraph.trace.capture"
 local errors = require "msgraph.cli.errors"
 local profile = require "msgraph.auth.profile"
 
@@ -16,6 +17,11 @@ Environment:
   AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH or
   AZURE_FEDERATED_TOKEN_FILE   instead of a token: the app that signs in
   MSGRAPH_ENDPOINT, MSGRAPH_CA_FILE, MSGRAPH_CLOUD   as the options, which win]]
+
+local function capture_name(text)
+  if capture.format_of(text) then return text end
+  return nil, ("--trace %s: name a file that ends in .har or .jsonl"):format(text)
+end
 
 --- What argparse calls a converter: nil and a message for what will not do.
 function M.profile_name(text)
@@ -40,6 +46,8 @@ function M.describe(command)
   command:option "--endpoint":argname "<url>":description "Graph's address, https://host[:port]."
   M.describe_cloud(command)
   M.describe_profile(command, "Who signed in with `msgraph login --profile`, whatever the environment says.")
+  command:option "--trace":argname "<file>":convert(capture_name)
+    :description "Write requests and answers to name.har or name.jsonl, without tokens."
 end
 
 --- The options as typed, for a command to type next.
@@ -66,7 +74,7 @@ end
 ---@return string? message
 function M.open(args)
   local client, err = graph.connect { endpoint = args.endpoint, ca_file = args.ca_file, cloud = args.cloud,
-    auth = args.profile and graph.auth.stored { profile = args.profile } or nil }
+    auth = args.profile and graph.auth.stored { profile = args.profile } or nil, capture = args.trace }
   local ok = client
   if client then ok, err = client:sign_in() end
   if ok then return client end

@@ -1,13 +1,14 @@
 -- lua/msgraph/cli/doctor.lua
 --- `msgraph doctor`: looks at everything a run needs, before one begins. Changes nothing.
 local auth = require "msgraph.auth"
+local check = require "msgraph.check"
 local config = require "msgraph.config"
 local connection = require "msgraph.cli.connection"
 local core = require "msgraph.core"
 local errors = require "msgraph.cli.errors"
 local graph = require "msgraph"
 local graph_errors = require "msgraph.errors"
-local http_date = require "msgraph.cli.http_date"
+local http_date = require "msgraph.http_date"
 local json = require "msgraph.json"
 local loop = require "msgraph.loop"
 local pretty = require "msgraph.cli.pretty"
@@ -92,7 +93,6 @@ end
 
 -- ---- the way there --------------------------------------------------------------------------------
 
-local SKEW_WARN <const>, SKEW_FAIL <const> = 60, 300 -- seconds; Entra accepts assertions five minutes off
 local PROBE_TIME <const> = 15
 
 -- Any answer will do: it came over TLS that was verified.
@@ -112,67 +112,29 @@ local function check_host(run, name, url, ca_file)
   run.local_time = run.local_time or os.time()
 end
 
+-- What the library found, as a line: its `outcome` where it failed.
+local STATES = { ok = "ok", warning = "warn", unknown = "warn", failed = "fail" }
+
+local function tell_check(run, name, found, outcome)
+  if found.state == "failed" and found.err then return tell_error(run, name, found.err) end
+  tell(run, name, STATES[found.state], found.message, found.hint, outcome)
+end
+
 local function check_clock(run)
   if not run.server_time then return end -- nobody answered, which has been told
-  local off = run.local_time - run.server_time
-  local state = math.abs(off) > SKEW_FAIL and "fail" or math.abs(off) > SKEW_WARN and "warn" or "ok"
-  tell(run, "clock", state, ("%d s %s the server's"):format(math.abs(off), off < 0 and "behind" or "ahead of"),
-    state ~= "ok" and "set this machine's clock: timedatectl set-ntp true" or nil, "failed")
+  tell_check(run, "clock", check.clock(run.server_time, run.local_time, run.local_time), "failed")
 end
 
 -- ---- the sign-in ----------------------------------------------------------------------------------
 
 local function check_sign_in(run, client)
-  local who, err = client:whoami()
-  if not who then return tell_error(run, "sign-in", err) end
-  local name = who.username or who.app_name or who.app_id or "an account that the token does not name"
-  tell(run, "sign-in", "ok", ("as %s%s, from %s"):format(name, who.tenant_id and ", tenant " .. who.tenant_id or "",
-    who.source or who.kind))
-  return who
-end
-
--- What each command needs; any one of its permissions will do.
-local DEVICES <const> = "DeviceManagementManagedDevices."
-local NEEDS = {
-  { "remove-all-devices", "fail", { DEVICES .. "PrivilegedOperations.All" } },
-  { "--wait, --dry-run", "warn", { DEVICES .. "Read.All", DEVICES .. "ReadWrite.All" } },
-}
-
-local function holds(who, wanted)
-  for _, list in ipairs { who.scopes, who.roles } do
-    for _, held in ipairs(list) do
-      for _, name in ipairs(wanted) do
-        if held == name then return true end
-      end
-    end
-  end
-  return false
-end
-
-local function advice_for(client)
-  local url = client.opened.consent_url
-  return url and "add it to the app registration, then have an administrator open " .. url
-    or "add it to the app registration, and have an administrator consent"
+  local found = check.sign_in(client)
+  tell_check(run, "sign-in", found)
+  return found.identity
 end
 
 local function check_permissions(run, client, who)
-  if not who.scopes then
-    return tell(run, "permissions", "warn", "the token does not say which it has",
-      "see what a dry run says: msgraph remove-all-devices --dry-run USER")
-  end
-  for _, need in ipairs(NEEDS) do
-    local ok = holds(who, need[3])
-    local text = ("%s: %s%s"):format(need[1], need[3][1], ok and "" or " is missing")
-    tell(run, "permissions", ok and "ok" or need[2], text, not ok and advice_for(client) or nil, "auth")
-  end
-end
-
--- Intune refuses every request of a tenant without a licence.
-local function check_licence(run, client)
-  local page, err = client:get("/deviceManagement/managedDevices", { select = { "id" }, top = 1 })
-  if page then return tell(run, "licence", "ok", "Intune answers for this tenant") end
-  if err.reason == "license_missing" then return tell(run, "licence", "fail", errors.line(err), err.hint, "auth") end
-  tell(run, "licence", "warn", "can not be told: " .. errors.line(err), err.hint)
+  for _, found in ipairs(check.permissions(client, who)) do tell_check(run, "permissions", found, "auth") end
 end
 
 -- ---- all of it ------------------------------------------------------------------------------------
@@ -207,7 +169,7 @@ function M.run(args)
   check_clock(run)
   if who then
     check_permissions(run, client, who)
-    check_licence(run, client)
+    tell_check(run, "licence", check.licence(client), "auth")
   end
   return run.outcome
 end

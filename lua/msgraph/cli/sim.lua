@@ -22,6 +22,7 @@ M.EXAMPLES = [[
 Examples:
   msgraph sim
   msgraph sim --users 500 --faults throttle,reset
+  msgraph sim --replay friday.har
   msgraph sim > tenant.env        and in another terminal:  . ./tenant.env
 
 Faults, each on one request in ten:
@@ -76,6 +77,8 @@ function M.describe(command)
     :description "Tenant seconds per second, default 60: devices check in within seconds."
   command:flag "--no-intune":description "A tenant without an Intune licence."
   command:option "--faults":argname "<list>":convert(faults_of):description "What goes wrong now and then; see below."
+  command:option "--replay":argname "<file>"
+    :description "No tenant: answer as in this capture (--trace), in its order."
 end
 
 -- ---- what is printed ----------------------------------------------------------------------------
@@ -84,11 +87,11 @@ local function quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
-local function exports(tenant)
+local function exports(server, token)
   local lines = {
-    { "MSGRAPH_ENDPOINT", tenant.endpoint },
-    { "MSGRAPH_CA_FILE", tenant.ca_file },
-    { "MSGRAPH_ACCESS_TOKEN", tenant:token { expires_in = TOKEN_SECONDS } },
+    { "MSGRAPH_ENDPOINT", server.endpoint },
+    { "MSGRAPH_CA_FILE", server.ca_file },
+    { "MSGRAPH_ACCESS_TOKEN", token },
   }
   for i, line in ipairs(lines) do lines[i] = ("export %s=%s\n"):format(line[1], quote(line[2])) end
   return table.concat(lines)
@@ -128,8 +131,9 @@ end
 
 local function describe_request(entry)
   local words = { ("%s %s %s"):format(entry.status or "---", entry.method, entry.path) }
-  if entry.actions[1] then words[#words + 1] = describe_actions(entry.actions) end
+  if entry.actions and entry.actions[1] then words[#words + 1] = describe_actions(entry.actions) end
   if entry.fault then words[#words + 1] = "  fault: " .. entry.fault end
+  if not entry.actions and not entry.entry then words[#words + 1] = "  not in the capture" end
   return terminal.clean(table.concat(words))
 end
 
@@ -168,27 +172,44 @@ local function banner(tenant, args)
   terminal.note("Or the first two, and sign in:  " .. login_command(tenant))
 end
 
-function M.run(args)
-  local found, sim = pcall(require, "msgraph.sim")
-  if not found then return "usage", "the simulator is not installed (the rock msgraph-sim, or `make install-sim`)" end
-  local tenant <close>, reason = sim.start {
-    users = args.users, seed = args.seed, port = args.port, speed = args.speed or 60, intune = not args.no_intune,
-  }
-  if not tenant then return "failed", "the tenant could not be started: " .. reason end
-  for _, rule in ipairs(args.faults or {}) do tenant:fault(rule) end
-  banner(tenant, args)
-  terminal.out(exports(tenant))
+-- Shows what is asked until Ctrl-C.
+local function serve(server)
   local next_n = 1
   local ok, problem = pcall(function()
     while true do
       graph.sleep(0.2)
-      next_n = show_requests(tenant, next_n)
+      next_n = show_requests(server, next_n)
     end
   end)
   if not ok and not batch.is_interrupt(problem) then error(problem, 0) end
   terminal.leave_line()
   terminal.note(("ended after %d request%s"):format(next_n - 1, next_n == 2 and "" or "s"))
   return "done"
+end
+
+local function run_replay(sim, args)
+  if args.users or args.seed or args.speed or args.no_intune or args.faults then
+    return "usage", "--replay answers as the capture does: it goes with --port only"
+  end
+  local server <close>, reason = sim.replay(args.replay, { port = args.port })
+  if not server then return "failed", "the capture can not be replayed: " .. reason end
+  terminal.note(("%s answers as in %s. Ctrl-C ends it."):format(server.endpoint, terminal.clean(args.replay)))
+  terminal.out(exports(server, "replay"))
+  return serve(server)
+end
+
+function M.run(args)
+  local found, sim = pcall(require, "msgraph.sim")
+  if not found then return "usage", "the simulator is not installed (the rock msgraph-sim, or `make install-sim`)" end
+  if args.replay then return run_replay(sim, args) end
+  local tenant <close>, reason = sim.start {
+    users = args.users, seed = args.seed, port = args.port, speed = args.speed or 60, intune = not args.no_intune,
+  }
+  if not tenant then return "failed", "the tenant could not be started: " .. reason end
+  for _, rule in ipairs(args.faults or {}) do tenant:fault(rule) end
+  banner(tenant, args)
+  terminal.out(exports(tenant, tenant:token { expires_in = TOKEN_SECONDS }))
+  return serve(tenant)
 end
 
 return M

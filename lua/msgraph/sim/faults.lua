@@ -1,6 +1,7 @@
 -- lua/msgraph/sim/faults.lua - what goes wrong, on request.
 --
--- A rule waits for requests it matches, lets `after` of them pass, then spoils `times` of them.
+-- A rule waits for requests it matches, lets `after` of them pass, then spoils `times` of them. Chaos needs no rules:
+-- whether a request is spoilt, and how, follows from its seed and the number of the request.
 local random = require "msgraph.sim.random"
 
 local M = {}
@@ -9,9 +10,10 @@ local Faults = {}
 Faults.__index = Faults
 
 local KIND_OF_STREAM <const> = 20
+local KIND_OF_CHAOS <const> = 21
 
 ---@class msgraph.sim.Fault
----@field kind "status"|"reset_before"|"reset_after"|"cut_body"|"stall"|"not_json"|"latency"|"page"
+---@field kind "status"|"reset_before"|"reset_after"|"cut_body"|"stall"|"not_json"|"latency"|"page"|"skew"
 ---@field method? string         "GET", "POST", ...; default any
 ---@field path? string           Lua pattern, found anywhere in the path as sent; default any
 ---@field times? integer         how often; default 1, math.huge for ever
@@ -23,7 +25,7 @@ local KIND_OF_STREAM <const> = 20
 ---@field claims? string         of "status" 401 and 403 of Graph: JSON of a claims challenge; default none
 ---@field retry_after? string|number  value of Retry-After, sent as it stands; default none
 ---@field bytes? integer         of "cut_body" and "stall": how much of the body arrives; default half
----@field seconds? number        of "stall" (default 3600) and "latency" (default 1)
+---@field seconds? number        of "stall" (default 3600), "latency" (default 1) and "skew" (default 3600)
 ---@field page? "empty"|"repeat"|"cycle"|"foreign"|"refused"  of "page": what a list's answer becomes
 
 local FIELDS = {
@@ -34,7 +36,7 @@ local FIELDS = {
 
 local KINDS = {
   status = true, reset_before = true, reset_after = true, cut_body = true, stall = true, not_json = true,
-  latency = true, page = true,
+  latency = true, page = true, skew = true,
 }
 
 local PAGES = { empty = true, ["repeat"] = true, cycle = true, foreign = true, refused = true }
@@ -60,9 +62,10 @@ end
 
 ---@class msgraph.sim.Faults
 ---@param seed integer
+---@param chaos? msgraph.sim.Chaos
 ---@return msgraph.sim.Faults
-function M.new(seed)
-  return setmetatable({ rules = {}, stream = random.stream(seed, KIND_OF_STREAM, 0) }, Faults)
+function M.new(seed, chaos)
+  return setmetatable({ rules = {}, chaos = chaos, stream = random.stream(seed, KIND_OF_STREAM, 0) }, Faults)
 end
 
 ---@param rule msgraph.sim.Fault
@@ -73,7 +76,7 @@ function Faults:add(rule)
 end
 
 function Faults:clear()
-  self.rules = {}
+  self.rules, self.chaos = {}, nil
 end
 
 local function matches(rule, method, path)
@@ -81,11 +84,7 @@ local function matches(rule, method, path)
     and (not rule.path or path:find(rule.path) ~= nil)
 end
 
---- The rule that spoils this request, or nil. Counts it.
----@param method string
----@param path string as sent
----@return msgraph.sim.Fault?
-function Faults:match(method, path)
+local function match_rules(self, method, path)
   for _, rule in ipairs(self.rules) do
     if matches(rule, method, path) then
       if rule.passing > 0 then
@@ -96,7 +95,46 @@ function Faults:match(method, path)
       end
     end
   end
-  return nil
+end
+
+-- ---- chaos -----------------------------------------------------------------------------------
+
+---@class msgraph.sim.Chaos
+---@field rate number    share of Graph's requests that are spoilt, 0 to 1
+---@field seed? integer  default 1
+
+local BUSY <const> = { 500, 502, 503, 504 }
+
+local function hint(stream)
+  return ("0.%03d"):format(stream:int(50, 250))
+end
+
+-- Waits are short: the clock they are meant for is the client's.
+local WAYS <const> = {
+  function(stream) return { kind = "status", status = 429, retry_after = hint(stream) } end,
+  function() return { kind = "status", status = 429, retry_date = 1 } end,
+  function() return { kind = "status", status = 429 } end,
+  function(stream) return { kind = "status", status = 503, retry_after = hint(stream) } end,
+  function(stream) return { kind = "status", status = stream:pick(BUSY) } end,
+  function() return { kind = "reset_before" } end,
+  function() return { kind = "reset_after" } end,
+  function() return { kind = "cut_body" } end,
+  function(stream) return { kind = "skew", seconds = stream:int(-7200, 7200) } end,
+  function() return { kind = "page", page = "empty" } end, -- of a list; anything else is left as it is
+}
+
+local function draw(chaos, n)
+  local stream = random.stream(chaos.seed or 1, KIND_OF_CHAOS, n)
+  if stream:chance(chaos.rate) then return stream:pick(WAYS)(stream) end
+end
+
+--- The rule that spoils this request, or nil. Counts it.
+---@param ctx msgraph.sim.Context
+---@return msgraph.sim.Fault?
+function Faults:match(ctx)
+  local rule = match_rules(self, ctx.method, ctx.path)
+  if rule or not self.chaos or ctx.login then return rule end
+  return draw(self.chaos, ctx.n)
 end
 
 return M

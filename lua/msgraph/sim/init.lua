@@ -23,6 +23,14 @@ local function number_from(low, high)
   return function(v) return type(v) == "number" and v >= low and v <= high end
 end
 
+local function is_chaos(v)
+  if type(v) ~= "table" or type(v.rate) ~= "number" or v.rate < 0 or v.rate > 1 then return false end
+  for name in pairs(v) do
+    if name ~= "rate" and name ~= "seed" then return false end
+  end
+  return v.seed == nil or math.type(v.seed) == "integer"
+end
+
 local function integer_from(low, high)
   return function(v) return math.type(v) == "integer" and v >= low and v <= high end
 end
@@ -47,6 +55,8 @@ local OPTIONS = {
   token_lifetime = { "whole seconds from 1 to 100800", integer_from(1, 28 * 3600) },
   device_code_interval = { "whole seconds from 0 to 60", integer_from(0, 60) },
   limits = { '"documented", a boolean or { scale = a number from 1e-6 to 1e6 }', is_limits },
+  read_lag = { "seconds from 0 to 86400", number_from(0, 86400) },
+  chaos = { "{ rate = 0 to 1, seed = an integer }", is_chaos },
   certificate = { '"valid", "expired" or "wrong_name"',
     function(v) return v == "valid" or v == "expired" or v == "wrong_name" end },
 }
@@ -69,6 +79,11 @@ local function call(self, name, arg)
   return tenant.decode(answer).result
 end
 
+local function launch(json, opts)
+  return require("msgraph.sim.server").start(json, opts.port or 0, opts.certificate or "valid", package.path,
+    package.cpath)
+end
+
 --- Starts a tenant on a loopback address. It stops when it is stopped, closed or collected.
 ---
 --- Raises for options that are none.
@@ -82,9 +97,9 @@ function M.start(opts)
     users = opts.users, seed = opts.seed, intune = opts.intune, speed = opts.speed, latency = opts.latency,
     start = opts.start, token_lifetime = opts.token_lifetime, device_code_interval = opts.device_code_interval,
     limits = opts.limits,
+    read_lag = opts.read_lag, chaos = opts.chaos,
   }
-  local server, reason = require("msgraph.sim.server").start(json, opts.port or 0, opts.certificate or "valid",
-    package.path, package.cpath)
+  local server, reason = launch(json, opts)
   if not server then return nil, reason end
   local origin = "https://127.0.0.1:" .. server:port()
   local tenant = setmetatable({
@@ -94,6 +109,48 @@ function M.start(opts)
   tenant.tenant_id = call(tenant, "tenant_id")
   return tenant
 end
+
+---@class msgraph.sim.Replaying
+---@field endpoint string    the `endpoint` of graph.connect
+---@field ca_file string     its `ca_file`
+local Replaying = {}
+Replaying.__index = Replaying
+
+--- Answers as a captured session was answered, in its order: see `capture` of graph.connect. Any token will do.
+---
+--- Raises for options that are none.
+---@param file string name.har or name.jsonl
+---@param opts? { port?: integer, certificate?: string } as in msgraph.sim.StartOpts
+---@return msgraph.sim.Replaying?
+---@return string? reason the file can not be read or is no capture, the port is taken, ...
+function M.replay(file, opts)
+  opts = opts or {}
+  check(opts, 2)
+  if type(file) ~= "string" then error("replay: the name of a file is expected", 2) end
+  local server, reason = launch(require("msgraph.sim.tenant").encode { replay = file }, opts)
+  if not server then return nil, reason end
+  return setmetatable({ server = server, endpoint = "https://127.0.0.1:" .. server:port(), ca_file = server:ca_file() },
+    Replaying)
+end
+
+--- What was asked so far, oldest first; `entry` is the number of the entry that answered, nil: there was none.
+---@param filter? table fields a request must equal
+---@return { n: integer, method: string, path: string, query: string, status?: integer, entry?: integer }[]
+function Replaying:requests(filter)
+  return (call(self, "requests", filter))
+end
+
+--- The captured requests that nobody has made, as "GET /v1.0/users".
+---@return string[]
+function Replaying:unused()
+  return (call(self, "unused"))
+end
+
+--- Ends it. Twice is as good as once.
+function Replaying:stop()
+  self.server:stop()
+end
+Replaying.__close = Replaying.stop
 
 --- Serves in the foreground until interrupted (which raises, from the host) or until `ready` raises.
 ---@param opts? msgraph.sim.StartOpts

@@ -131,7 +131,9 @@ local FAILURES = {
 --- Adds the Retry-After a fault rule asks for.
 ---@param answer msgraph.sim.Answer
 ---@param rule msgraph.sim.Fault
-function M.retry_after(answer, rule)
+---@param ctx msgraph.sim.Context
+function M.retry_after(answer, rule, ctx)
+  if rule.retry_date then answer.headers["Retry-After"] = clock.http(ctx.now + rule.retry_date) end
   if not rule.retry_after then return end
   answer.headers["Retry-After"] = tostring(math.tointeger(rule.retry_after) or rule.retry_after)
 end
@@ -144,7 +146,7 @@ function M.failure(ctx, rule)
   local usual = FAILURES[status] or { "UnknownError", "" }
   local inner_code = status == 429 and "429" or nil
   local answer = M.error(ctx, status, rule.code or usual[1], rule.message or usual[2], inner_code)
-  M.retry_after(answer, rule)
+  M.retry_after(answer, rule, ctx)
   if rule.claims then challenge(answer, base64.encode(rule.claims)) end
   return answer
 end

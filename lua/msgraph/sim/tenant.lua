@@ -14,6 +14,7 @@ local logins = require "msgraph.sim.login"
 local people = require "msgraph.sim.people"
 local random = require "msgraph.sim.random"
 local relation = require "msgraph.sim.relation"
+local replica = require "msgraph.sim.replica"
 local reply = require "msgraph.sim.reply"
 local router = require "msgraph.sim.router"
 local store = require "msgraph.sim.store"
@@ -41,6 +42,8 @@ local LOG_LENGTH <const> = 100000
 ---@field token_lifetime? integer        seconds an issued access token lives, default 3600
 ---@field device_code_interval? integer  seconds between two polls of the device code flow, default 5
 ---@field limits? boolean|"documented"|msgraph.sim.LimitOpts  whether the published limits hold, default false
+---@field read_lag? number  seconds of tenant time until GET shows what was written, default 0
+---@field chaos? msgraph.sim.Chaos  faults drawn from a seed, default none
 
 ---@param opts msgraph.sim.TenantOpts
 ---@param now fun(): number monotonic seconds
@@ -60,9 +63,10 @@ function M.new(opts, now)
     limits = limits.new(opts.limits, {
       id = login.tenant_id, users = opts.users or 50, speed = opts.speed or 1, latency = opts.latency or 0,
     }),
+    replica = (opts.read_lag or 0) > 0 and replica.new(store.new(seed, opts.users or 50), opts.read_lag) or nil,
     intune = opts.intune ~= false,
     latency = opts.latency or 0,
-    faults = faults.new(seed),
+    faults = faults.new(seed, opts.chaos),
     log = {}, first = 1, count = 0,
   }, Tenant)
 end
@@ -96,18 +100,26 @@ end
 ---@field actions string[]               what the request did, filled by the route
 ---@field request_id string
 ---@field client_request_id string
+---@field skew? number                   seconds the Date header is off
 ---@field spoil? string                  what a page becomes, by the fault "page"
 ---@field login? msgraph.sim.TokenRequest  of a request to the login side
 ---@field units? integer                what it cost the identity service, where limits hold
 ---@field fields? table<string, string>    its parameters
 ---@field directory? string                the tenant in its path, in lower case
 
+local READS = { GET = true, HEAD = true }
+
+local function store_for(tenant, method, now)
+  return tenant.replica and READS[method] and tenant.replica:at(now) or tenant.store
+end
+
 local function new_context(tenant, request)
   tenant.count = tenant.count + 1
   local path, query = request.target:match("^([^?#]*)%??([^#]*)")
   local request_id = random.id(tenant.seed, KIND_OF_REQUEST_ID, tenant.count)
+  local now = tenant.clock:now()
   return {
-    n = tenant.count, now = tenant.clock:now(), seed = tenant.seed, store = tenant.store,
+    n = tenant.count, now = now, seed = tenant.seed, store = store_for(tenant, request.method, now),
     method = request.method, path = path, query = query, headers = request.headers, body = request.body,
     plain = request.plain,
     origin = (request.plain and "http://" or "https://") .. (request.headers.host or "localhost"),
@@ -204,9 +216,9 @@ local function check_role(ctx, route)
   return reply.wrapped_intune_error(ctx, 403, "Forbidden", "An error has occurred")
 end
 
-local function check_user(tenant, ctx)
+local function check_user(ctx)
   if not ctx.params.user then return nil end
-  ctx.user = tenant.store:find_user(ctx.params.user)
+  ctx.user = ctx.store:find_user(ctx.params.user)
   if not ctx.user then return reply.no_such_object(ctx, ctx.params.user) end
 end
 
@@ -215,6 +227,21 @@ local function check_limits(tenant, ctx)
   local refused
   refused, ctx.units = tenant.limits:count(ctx)
   return refused and reply.throttled(ctx, refused)
+end
+
+--- A write that went well is done to the replica as well, when its time has come.
+local function run(tenant, ctx, route)
+  local answer = route.run(ctx)
+  local wrote = not READS[ctx.method] and route.scopes and answer.status < 300 -- of a batch, each part does
+  if not tenant.replica or not wrote then return answer end
+  tenant.replica:add(ctx.now, function(late)
+    local again = {}
+    for name, value in pairs(ctx) do again[name] = value end
+    again.store, again.actions = late, {}
+    again.user = ctx.user and late:find_user(ctx.params.user)
+    if again.user or not ctx.user then route.run(again) end
+  end)
+  return answer
 end
 
 --- What the service would answer, had nothing gone wrong.
@@ -229,7 +256,7 @@ local function act(tenant, ctx, body)
   route, no = find_route(ctx)
   if not route then return no end
   return check_body(ctx, body) or check_scope(ctx, route) or check_licence(tenant, ctx, route)
-    or check_role(ctx, route) or check_user(tenant, ctx) or route.run(ctx)
+    or check_role(ctx, route) or check_user(ctx) or run(tenant, ctx, route)
 end
 
 -- ---- faults ----------------------------------------------------------------------------------
@@ -260,6 +287,7 @@ end
 -- Those that spoil its answer.
 local AFTER = {
   reset_after = function(answer) answer.reset = true end,
+  skew = function(_, rule, ctx) ctx.skew = rule.seconds or 3600 end,
   latency = function(answer, rule) answer.delay_ms = milliseconds(rule.seconds or 1) end,
   cut_body = function(answer, rule)
     give_body(answer)
@@ -272,12 +300,12 @@ local AFTER = {
 }
 
 local function act_under_faults(tenant, ctx, body)
-  local rule = tenant.faults:match(ctx.method, ctx.path)
+  local rule = tenant.faults:match(ctx)
   ctx.fault = rule and rule.kind
   if rule and INSTEAD[rule.kind] then return INSTEAD[rule.kind](ctx, rule) end
   ctx.spoil = rule and rule.page
   local answer = act(tenant, ctx, body)
-  if rule and AFTER[rule.kind] then AFTER[rule.kind](answer, rule) end
+  if rule and AFTER[rule.kind] then AFTER[rule.kind](answer, rule, ctx) end
   return answer
 end
 
@@ -344,7 +372,7 @@ local DIAGNOSTIC <const> = '{"ServerInfo":{"DataCenter":"West Europe","Slice":"E
 
 local function add_headers(answer, ctx)
   local headers = answer.headers
-  headers["Date"] = clock.http(ctx.now)
+  headers["Date"] = clock.http(ctx.now + (ctx.skew or 0))
   headers["Cache-Control"] = "no-cache"
   headers["request-id"] = ctx.request_id
   headers["client-request-id"] = ctx.client_request_id
@@ -385,6 +413,7 @@ local function fits(record, filter)
   end
   return true
 end
+M.fits = fits
 
 --- A token. See msgraph.sim.identity for the options; raises when they make no sense.
 ---@param opts? msgraph.sim.TokenOpts
@@ -474,18 +503,24 @@ function Tenant:users(filter)
   return out
 end
 
-local function user_named(tenant, who)
-  return tenant.store:find_user(who) or error("no such user: " .. tostring(who), 0)
+-- Does something to the user of that name, in the replica as well when its time has come.
+local function change(tenant, who, how)
+  how(tenant.store, tenant.store:find_user(who) or error("no such user: " .. tostring(who), 0))
+  if not tenant.replica then return end
+  tenant.replica:add(tenant.clock:now(), function(late)
+    local user = late:find_user(who)
+    if user then how(late, user) end
+  end)
 end
 
 ---@param arg { who: string, properties: table }
 function Tenant:change_user(arg)
-  self.store:change_user(user_named(self, arg.who), arg.properties)
+  change(self, arg.who, function(at, user) at:change_user(user, arg.properties) end)
 end
 
 ---@param who string
 function Tenant:delete_user(who)
-  self.store:delete_user(user_named(self, who))
+  change(self, who, function(at, user) at:delete_user(user) end)
 end
 
 --- Groups whose fields equal those of the filter.
@@ -579,7 +614,7 @@ local CONTROL = {
   date = true, now = true, tenant_id = true, app = true, set_credentials = true, sign_in = true, revoke = true,
   policy = true, expire_secret = true, remove_consent = true, token_requests = true,
   machine_endpoint = true,
-  change_user = true, delete_user = true, groups = true, application_id = true,
+  change_user = true, delete_user = true, groups = true, application_id = true, unused = true,
 }
 
 --- lua-cjson reads every number as a float; whole ones are integers to us.
@@ -609,12 +644,13 @@ local function join_headers(headers)
 end
 
 --- Called once by the server, in the Lua state of its thread.
----@param options string JSON of msgraph.sim.TenantOpts
+---@param options string JSON of msgraph.sim.TenantOpts, or of `{ "replay": file }`
 ---@param now fun(): number
 ---@return function answer fun(method, target, headers, body?): table what csrc/sim/sim_tenant.c reads
 ---@return function control fun(json: string): string  {"call": name, "arg": value} -> {"result": value}
 function M.host(options, now)
-  local tenant = M.new(M.decode(options), now)
+  local opts = M.decode(options)
+  local tenant = opts.replay and require("msgraph.sim.replay").new(opts) or M.new(opts, now)
 
   local function answer(method, target, headers, body, plain)
     local a = tenant:answer { method = method, target = target, headers = headers, body = body, plain = plain }

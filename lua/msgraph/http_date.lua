@@ -1,4 +1,4 @@
--- lua/msgraph/cli/http_date.lua
+-- lua/msgraph/http_date.lua
 --- Reads the date of an HTTP answer (RFC 9110 5.6.7, the form that is sent).
 local M = {}
 
