@@ -12,7 +12,6 @@ local host = require "msgraph.host"
 local loop = require "msgraph.loop"
 local repeatable = require "msgraph.repeatable"
 local requests = require "msgraph.request"
-local resources = require "msgraph.resources"
 local response = require "msgraph.response"
 
 local M = {}
@@ -224,7 +223,6 @@ function Client:__tostring()
 end
 
 host.install(Client)
-resources.install(Client)
 
 -- Not every program needs these: their modules are loaded when one of them is first called.
 local function later(names, load)
@@ -239,6 +237,8 @@ end
 later({ "items", "pages", "delta", "list" }, function()
   require("msgraph.paging").install(Client, requests.CALL, requests.build)
 end)
+later({ "user", "group", "application", "service_principal", "directory_role", "device", "managed_device", "deleted",
+  "team", "drive", "tenant" }, function() require("msgraph.resources").install(Client) end)
 later({ "batch" }, function() Client.batch = require("msgraph.batch").batch end)
 
 --- Makes a client. Nothing is sent yet.
