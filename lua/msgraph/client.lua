@@ -12,7 +12,6 @@ local host = require "msgraph.host"
 local loop = require "msgraph.loop"
 local repeatable = require "msgraph.repeatable"
 local requests = require "msgraph.request"
-local resources = require "msgraph.resources"
 local response = require "msgraph.response"
 local trace = require "msgraph.trace"
 
@@ -228,7 +227,6 @@ function Client:__tostring()
 end
 
 host.install(Client)
-resources.install(Client)
 
 -- Not every program needs these: their modules are loaded when one of them is first called.
 local function later(names, load)
@@ -243,6 +241,8 @@ end
 later({ "items", "pages", "delta", "list" }, function()
   require("msgraph.paging").install(Client, requests.CALL, requests.build)
 end)
+later({ "user", "group", "application", "service_principal", "directory_role", "device", "managed_device", "deleted",
+  "team", "drive", "tenant" }, function() require("msgraph.resources").install(Client) end)
 later({ "batch" }, function() Client.batch = require("msgraph.batch").batch end)
 later({ "check" }, function() Client.check = require("msgraph.check").run end)
 

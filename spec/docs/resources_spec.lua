@@ -75,3 +75,12 @@ describe("docs/types/resources.lua", function()
     end
   end)
 end)
+
+describe("a client", function()
+  it("has a method for each kind of thing", function()
+    local Client = require "msgraph.client".Client
+    for kind, rows in pairs(calls) do
+      if rows.root then assert.is_function(Client[kind], kind) end
+    end
+  end)
+end)
