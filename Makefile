@@ -133,7 +133,9 @@ $(BUILD)/spec/core/%: $(BUILD)/spec/core/%.o $(SUPPORT) $(CORE_A)
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
 
 $(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o $(if $(filter asan,$(FLAVOUR)),$(BUILD)/spec/support/asan.o)
-	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS) $(HOST_LIBS)
+
+$(BUILD)/spec/host/test_store: HOST_LIBS = $(STORE_LIBS)
 
 $(BUILD)/bench/%.so: $(BUILD)/bench/%.o
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) -shared $^ -o $@
