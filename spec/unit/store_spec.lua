@@ -37,7 +37,8 @@ local function mount(size)
     os.execute("rmdir " .. folder)
     return nil
   end
-  return folder, setmetatable({}, { __close = function() os.execute(("umount %s && rmdir %s"):format(folder, folder)) end })
+  local function unmount() os.execute(("umount %s && rmdir %s"):format(folder, folder)) end
+  return folder, setmetatable({}, { __close = unmount })
 end
 
 -- What a script prints in a Lua of its own.
