@@ -17,7 +17,7 @@ int mst_fail(lua_State *L, const char *code, const char *message)
     return 2;
 }
 
-static const char *code_of_errno(int number)
+static const char *code_of(int number, const char *otherwise)
 {
     switch (number) {
     case ENOSPC:
@@ -28,8 +28,13 @@ static const char *code_of_errno(int number)
     case EPERM:
         return "readonly";
     default:
-        return "io";
+        return otherwise;
     }
+}
+
+static const char *code_of_errno(sqlite3 *db, const char *otherwise)
+{
+    return code_of(db != NULL ? sqlite3_system_errno(db) : 0, otherwise);
 }
 
 /* SQLite's codes as far as somebody would act on them. */
@@ -50,10 +55,12 @@ static const char *code_of_sqlite(sqlite3 *db, int rc)
         return "corrupt";
     case SQLITE_CONSTRAINT:
         return "constraint";
-    case SQLITE_CANTOPEN:
-        return "cannot_open";
+    case SQLITE_CANTOPEN: /* on a disk that can not be written the file opens, and what lies beside it does not */
+        return db != NULL && sqlite3_db_readonly(db, "main") == 1
+                   ? "readonly"
+                   : code_of_errno(db, "cannot_open");
     case SQLITE_IOERR:
-        return code_of_errno(db != NULL ? sqlite3_system_errno(db) : 0);
+        return code_of_errno(db, "io");
     default:
         return "sql";
     }
@@ -84,7 +91,7 @@ int mst_fail_sqlite(lua_State *L, sqlite3 *db, int rc)
 int mst_fail_errno(lua_State *L, int number, const char *doing, const char *path)
 {
     lua_pushfstring(L, "%s %s: %s", doing, path, strerror(number));
-    return mst_fail(L, code_of_errno(number), lua_tostring(L, -1));
+    return mst_fail(L, code_of(number, "io"), lua_tostring(L, -1));
 }
 
 static int error_tostring(lua_State *L)

@@ -37,7 +37,7 @@ local function mount(size)
     os.execute("rmdir " .. folder)
     return nil
   end
-  local function unmount() os.execute(("umount %s && rmdir %s"):format(folder, folder)) end
+  local function unmount() os.execute(("umount -l %s && rmdir %s"):format(folder, folder)) end
   return folder, setmetatable({}, { __close = unmount })
 end
 

@@ -175,7 +175,8 @@ local MODES = { apply = true, verify = true, restore = true }
 --- `waves` says how far each wave reaches, in people: { 1, 10, "25%", "100%" }. `halt` holds limits that are reached
 --- at and above: failed and needs_human (people, or a percentage of all), first_wave_failed.
 ---@param o { plan_id: string, mode: "apply"|"verify"|"restore", actor: string,
----   options: { waves: table?, halt: table? }?, subjects: msgraph.journal.NewSubject[]|(fun(): msgraph.journal.NewSubject?) }
+---   options: { waves: table?, halt: table? }?,
+---   subjects: msgraph.journal.NewSubject[]|(fun(): msgraph.journal.NewSubject?) }
 ---@return string? run_id
 ---@return msgraph.Error? err active_elsewhere (err.subjects: { object_id, label, run_id } for each), not_approved,
 ---   plan_expired, unknown_id
@@ -444,8 +445,9 @@ local function count_ops(db, run_id)
 end
 
 --- Where a run stands.
----@return { run: table, plan: table, ops: table<string, integer>, stages: { stage: integer, ops: table<string, integer> }[],
----   subjects: table<string, integer>, workers: table[], next_due_at: integer? }? status workers: those not known dead
+---@return { run: table, plan: table, ops: table<string, integer>,
+---   stages: { stage: integer, ops: table<string, integer> }[], subjects: table<string, integer>,
+---   workers: table[], next_due_at: integer? }? status workers: those not known to be dead
 ---@return msgraph.Error? err unknown_id
 function Journal:status(run_id)
   return self:look(function(db)
