@@ -36,13 +36,13 @@ local j = assert(journal.open(path, { boottime = clock }))
 local w = assert(j:join(run))
 local file = assert(uv.fs_open(graph, "a", 384))
 
--- The tenant acts some time before the request is over, whatever becomes of who sent it.
+-- The tenant acts some time before the request is over, whatever becomes of who sent it. Returns when, or nothing
+-- where it takes too long for an answer.
 local function send(op, attempt)
-  local now = clock()
-  local latency = math.random(200, random and math.random(10) == 1 and attempt.over_at - now or 3000)
-  local at = math.min(now + latency, attempt.over_at)
+  local slow = random and math.random(8) == 1
+  local at = slow and attempt.over_at - math.random(0, 500) or clock() + math.random(200, 3000)
   assert(uv.fs_write(file, ("%s %d/%d %d\n"):format(attempt.client_request_id, op.subj, op.op, at)))
-  return at
+  return not slow and at or nil
 end
 
 -- Whether a read that begins now shows an effect of this operation.
@@ -74,7 +74,7 @@ end
 
 local function answer(op, attempt, at)
   local outcome = { subj = op.subj, op = op.op, n = attempt.n }
-  if random and math.random(10) == 1 then -- the answer is lost
+  if not at or random and math.random(10) == 1 then -- the answer is late, or lost
     outcome.state = "unknown"
     return outcome
   end

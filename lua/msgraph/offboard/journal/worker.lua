@@ -220,16 +220,15 @@ end
 
 local DUE = [[SELECT subj, wave, stage FROM subject WHERE run_id = ? AND state IN ('ready','waiting') AND wave <= ?
   AND due_at <= ? ORDER BY wave, stage, due_at LIMIT ?]]
-local READY = [[SELECT min(stage) AS stage FROM subject WHERE run_id = ? AND wave = ? AND state IN ('ready','waiting')
-  AND state = 'ready']]
+local READY = [[SELECT stage FROM subject WHERE run_id = ? AND wave = ? AND state IN ('ready','waiting')
+  AND state = 'ready' ORDER BY stage LIMIT 1]]
 local LEASED = "SELECT min(stage) AS stage FROM subject WHERE run_id = ? AND wave = ? AND state = 'leased'"
 
 -- The stage a wave is at: that of the last of its people who have something to do. Who waits for a day or a device
 -- does not hold up the others.
 local function stage_of_wave(db, run_id, wave)
-  local ready = must(db:one(READY, run_id, wave)).stage
-  local leased = must(db:one(LEASED, run_id, wave)).stage
-  return math.min(ready or math.huge, leased or math.huge)
+  local ready, leased = must(db:one(READY, run_id, wave)), must(db:one(LEASED, run_id, wave))
+  return math.min(ready and ready.stage or math.huge, leased.stage or math.huge)
 end
 
 local function take_due(db, self, run, limit, into)
@@ -305,9 +304,10 @@ function Worker:intend(list)
     if run.state ~= "open" then
       failure.raise("draining", ("run %s is %s: nothing new is sent"):format(self.run_id, run.state))
     end
-    local attempts, now = {}, self.journal.clock()
+    local attempts, owned, now = {}, {}, self.journal.clock()
     for i, item in ipairs(list) do
-      if not owns(db, self, item.subj) then error(lease_lost(self), 0) end
+      owned[item.subj] = owned[item.subj] or owns(db, self, item.subj)
+      if not owned[item.subj] then error(lease_lost(self), 0) end
       attempts[i] = intend_one(db, self, item, now)
     end
     return attempts
