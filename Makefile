@@ -26,6 +26,7 @@ LUA_INCLUDE ?= $(shell $(PKG_CONFIG) --cflags $(LUA_PKG) 2>/dev/null)
 LUA_LIBS    ?= $(shell $(PKG_CONFIG) --libs $(LUA_PKG) 2>/dev/null)
 CORE_CFLAGS = $(shell $(PKG_CONFIG) --cflags libcurl libssl libcrypto jansson 2>/dev/null)
 CORE_LIBS   = $(or $(shell $(PKG_CONFIG) --libs libcurl libssl libcrypto jansson 2>/dev/null),-lcurl -lssl -lcrypto -ljansson) -lm
+STORE_LIBS  = $(or $(shell $(PKG_CONFIG) --libs sqlite3 libcrypto 2>/dev/null),-lsqlite3 -lcrypto)
 SIM_LIBS    = $(or $(shell $(PKG_CONFIG) --libs libmicrohttpd libcrypto 2>/dev/null),-lmicrohttpd -lcrypto)
 
 CFLAGS       ?= -O2 -g
@@ -46,24 +47,28 @@ MG_FLAVOUR_gcc   := -Werror
 MG_FLAVOUR_clang := -Werror
 MG_CFLAGS += $(MG_FLAVOUR_$(FLAVOUR))
 
-CORE_SRC := $(sort $(wildcard csrc/core/*.c csrc/core/*/*.c))
-BIND_SRC := $(sort $(wildcard csrc/lua/*.c))
-SIM_SRC  := $(sort $(wildcard csrc/sim/*.c))
+CORE_SRC  := $(sort $(wildcard csrc/core/*.c csrc/core/*/*.c))
+BIND_SRC  := $(sort $(wildcard csrc/lua/*.c))
+SIM_SRC   := $(sort $(wildcard csrc/sim/*.c))
+STORE_SRC := $(sort $(wildcard csrc/store/*.c))
 
-CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/%.o)
-BIND_OBJ := $(BIND_SRC:%.c=$(BUILD)/%.o)
-SIM_OBJ  := $(SIM_SRC:%.c=$(BUILD)/%.o)
+CORE_OBJ  := $(CORE_SRC:%.c=$(BUILD)/%.o)
+BIND_OBJ  := $(BIND_SRC:%.c=$(BUILD)/%.o)
+SIM_OBJ   := $(SIM_SRC:%.c=$(BUILD)/%.o)
+STORE_OBJ := $(STORE_SRC:%.c=$(BUILD)/%.o)
 
 MODDIR   := $(BUILD)/lua
 CORE_SO  := $(MODDIR)/msgraph/core.so
 SIM_SO   := $(MODDIR)/msgraph/sim/server.so
+STORE_SO := $(MODDIR)/msgraph/store.so
 CORE_A   := $(BUILD)/libmsgraph-core.a
 
-all: core sim  ## build the client and the simulator
+all: core store sim  ## build the client, the journal's store and the simulator
 
 core: $(CORE_SO)
 sim: $(SIM_SO)
-.PHONY: all core sim
+store: $(STORE_SO)
+.PHONY: all core sim store
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -80,6 +85,10 @@ $(CORE_SO): $(BIND_OBJ) $(CORE_OBJ)
 $(SIM_SO): $(SIM_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $(MG_LDFLAGS) $(MG_LUA_UNDEF) $^ -o $@ $(SIM_LIBS)
+
+$(STORE_SO): $(STORE_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $(MG_LDFLAGS) $(MG_LUA_UNDEF) $^ -o $@ $(STORE_LIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -124,7 +133,9 @@ $(BUILD)/spec/core/%: $(BUILD)/spec/core/%.o $(SUPPORT) $(CORE_A)
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(CORE_LIBS)
 
 $(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o $(if $(filter asan,$(FLAVOUR)),$(BUILD)/spec/support/asan.o)
-	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS)
+	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS) $(HOST_LIBS)
+
+$(BUILD)/spec/host/test_store: HOST_LIBS = $(STORE_LIBS)
 
 $(BUILD)/bench/%.so: $(BUILD)/bench/%.o
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) -shared $^ -o $@
@@ -197,6 +208,7 @@ lint-shape: lint-warnings
 	@! grep -rnE '#[[:space:]]*include[[:space:]]*[<"](lua|lualib|lauxlib|lua/)' csrc/core || { echo 'csrc/core knows Lua'; exit 1; }
 	@$(call exports,build/gcc/lua/msgraph/core.so,luaopen_msgraph_core)
 	@$(call exports,build/gcc/lua/msgraph/sim/server.so,luaopen_msgraph_sim_server)
+	@$(call exports,build/gcc/lua/msgraph/store.so,luaopen_msgraph_store)
 .PHONY: lint lint-lua lint-format lint-warnings lint-tidy lint-shape
 
 # exports MODULE SYMBOL: the module shows that symbol and no other
@@ -269,17 +281,21 @@ define install_lua
 	    $(INSTALL) -D -m 644 "$$f" "$(DESTDIR)$(LUADIR)/$$f" || exit; done' sh {} +
 endef
 
-install: install-client install-sim  ## install under PREFIX (/usr/local), below DESTDIR
+install: install-client install-offboard install-sim  ## install under PREFIX (/usr/local), below DESTDIR
 
 install-client: core
-	$(call install_lua,msgraph,! -path 'msgraph/sim/*')
+	$(call install_lua,msgraph,! -path 'msgraph/sim/*' ! -path 'msgraph/offboard/*')
 	$(INSTALL) -D -m 755 $(CORE_SO) $(DESTDIR)$(LIBDIR)/msgraph/core.so
 	$(INSTALL) -D -m 755 bin/msgraph $(DESTDIR)$(BINDIR)/msgraph
+
+install-offboard: store
+	$(call install_lua,msgraph/offboard)
+	$(INSTALL) -D -m 755 $(STORE_SO) $(DESTDIR)$(LIBDIR)/msgraph/store.so
 
 install-sim: sim
 	$(call install_lua,msgraph/sim)
 	$(INSTALL) -D -m 755 $(SIM_SO) $(DESTDIR)$(LIBDIR)/msgraph/sim/server.so
-.PHONY: install install-client install-sim
+.PHONY: install install-client install-offboard install-sim
 
 # ---- the rest --------------------------------------------------------------------------------
 

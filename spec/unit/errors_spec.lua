@@ -641,7 +641,7 @@ describe("docs/errors.md", function()
     local expected, listed = {}, {}
     for name in pairs(errors.HINTS) do expected[name] = true end
     for _, title in ipairs { "Kinds", "Reasons of a refusal", "Codes of the transport", "Codes of this library",
-      "Codes of sign%-in", "Codes of Graph" } do
+      "Codes of the journal", "Codes of sign%-in", "Codes of Graph" } do
       for name in pairs(first_column(title)) do listed[name] = true end
     end
     assert.same(expected, listed)

@@ -1,0 +1,504 @@
+-- lua/msgraph/offboard/journal/init.lua
+--- What was planned, approved, intended, sent and found out, on disk before it matters.
+--
+-- One file holds any number of plans and runs; any number of processes on one machine share it. The protocol:
+--
+--   journal.open          j:add_plan, j:approve        a plan, and who stands for it
+--   j:start_run           -> run_id                    its people and operations; nobody is in two runs at once
+--   j:join(run_id)        -> worker                    a lease with a heartbeat
+--   worker:claim(n)       -> subjects                  nobody else has them; what a dead worker had intended is unknown
+--   worker:intend(list)   -> attempts                  on the disk; now, worker:margin(), and only then send
+--   worker:settle(list)                                what came of it
+--   worker:release(list)                               done, or due again later
+--   j:advance(run_id)                                  next wave, or halt, or done
+--   worker:leave()
+--
+-- What may follow what is states.lua's, the lease worker.lua's, waves and halting run.lua's, the SQL that is SQLite's
+-- own sqlite.lua's. No body, no token and no password is ever written here: bodies go by their hash, and what is to be
+-- changed goes as the plan shows it. The world's failures are `nil, err`; what only a mistake of the engine can ask
+-- for raises.
+local core = require "msgraph.core"
+local emergency = require "msgraph.offboard.journal.emergency"
+local events = require "msgraph.offboard.journal.events"
+local failure = require "msgraph.offboard.journal.failure"
+local json = require "msgraph.json"
+local run = require "msgraph.offboard.journal.run"
+local schema = require "msgraph.offboard.journal.schema"
+local states = require "msgraph.offboard.journal.states"
+local store = require "msgraph.store"
+local workers = require "msgraph.offboard.journal.worker"
+
+local M = {}
+
+M.T_REQ, M.SKEW, M.LEASE, M.BEAT, M.GRACE = workers.T_REQ, workers.SKEW, workers.LEASE, workers.BEAT, workers.GRACE
+
+local must = failure.must
+
+---@class msgraph.Journal
+---@field path string
+---@field store_id string
+---@field clock fun(): integer ms, the clock that leases count on
+local Journal = { __name = "msgraph.Journal" }
+Journal.__index = Journal
+
+-- ---- opening ------------------------------------------------------------------------------------------
+
+-- Runs fn(db) in a transaction. What it raises by failure.raise and failure.must is returned; all else goes on up.
+function Journal:transact(fn)
+  local ok, result, err = pcall(self.db.transaction, self.db, fn)
+  if not ok then
+    if type(result) == "table" and failure.KINDS[result.code] then return nil, result end
+    error(result, 0)
+  end
+  if result == nil and err ~= nil then return nil, failure.from(err, self.path) end
+  return result
+end
+
+-- A reading outside of transactions: fn(db), with what it raises returned.
+function Journal:look(fn)
+  local ok, result = pcall(fn, self.db)
+  if ok then return result end
+  if type(result) == "table" and result.code and result.message then return nil, failure.from(result, self.path) end
+  error(result, 0)
+end
+
+--- Opens a journal, making it where there is none. One of an older version is brought up to date, one of a newer
+--- version is refused.
+---@param path string
+---@param opts? { readonly: boolean?, create: boolean?, boottime: (fun(): integer)? } readonly: for reports, and nothing
+---   is brought up to date; create: default true unless readonly; boottime: the lease clock, for specs
+---@return msgraph.Journal?
+---@return msgraph.Error? err journal, journal_newer, journal_damaged, journal_readonly, journal_full, journal_busy
+function M.open(path, opts)
+  opts = opts or {}
+  local driver = require "msgraph.offboard.journal.sqlite"
+  local mode = opts.readonly and "read" or opts.create == false and "write" or "create"
+  local db, err = driver.open(path, mode)
+  if not db then return nil, failure.from(err, path) end
+  local self = setmetatable({ path = path, db = db, driver = driver, clock = opts.boottime or driver.clock,
+    boot_id = assert(store.boot_id()), version = core.version }, Journal)
+  local function prepare()
+    (opts.readonly and schema.check or schema.bring_up)(db, driver, path)
+    return must(db:one "SELECT v FROM meta WHERE k = 'store_id'").v
+  end
+  local store_id, reason
+  if opts.readonly then store_id, reason = self:look(prepare) else store_id, reason = self:transact(prepare) end
+  if not store_id then
+    db:close()
+    return nil, reason
+  end
+  self.store_id = store_id
+  return self
+end
+
+--- Closes it. Twice is as good as once. Workers should have left before.
+function Journal:close()
+  self.db:close()
+end
+Journal.__close = Journal.close
+
+-- The row of a run, locked where the store does not lock all.
+function Journal:lock_run(db, run_id)
+  local row = must(db:one("SELECT * FROM run WHERE run_id = ?" .. self.driver.lock_run, run_id))
+  if not row then failure.raise("unknown_id", ("there is no run %s in this journal"):format(tostring(run_id))) end
+  return row
+end
+
+-- ---- plans --------------------------------------------------------------------------------------------
+
+local INSERT_PLAN = [[INSERT INTO plan(plan_id, tenant_id, workflow_name, workflow_hash, plan_hash, params_json,
+  summary_json, created_by, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]]
+
+--- Takes a plan's head in; once more is as good as once.
+---@param plan { plan_id: string?, tenant_id: string, workflow_name: string, workflow_hash: string, plan_hash: string,
+---   params: table?, summary: table?, created_by: string, created_at: integer?, expires_at: integer } times: Unix ms
+---@return string? plan_id
+---@return msgraph.Error? err plan_changed: another plan has this id
+function Journal:add_plan(plan)
+  return self:transact(function(db)
+    local same = must(db:one("SELECT plan_id FROM plan WHERE plan_hash = ?", plan.plan_hash))
+    if same and (not plan.plan_id or same.plan_id == plan.plan_id) then return same.plan_id end
+    if same or plan.plan_id and must(db:one("SELECT 1 AS yes FROM plan WHERE plan_id = ?", plan.plan_id)) then
+      failure.raise("plan_changed", ("plan %s is here with another hash or id"):format(plan.plan_id))
+    end
+    local id = plan.plan_id or store.uuid()
+    must(db:exec(INSERT_PLAN, id, plan.tenant_id, plan.workflow_name, plan.workflow_hash, plan.plan_hash,
+      json.encode(plan.params or {}), json.encode(plan.summary or {}), plan.created_by,
+      plan.created_at or store.now(), plan.expires_at))
+    return id
+  end)
+end
+
+local APPROVE = [[INSERT INTO approval(plan_id, plan_hash, approver, danger_max, at) VALUES (?, ?, ?, ?, ?)
+  ON CONFLICT (plan_id, approver) DO UPDATE SET plan_hash = excluded.plan_hash, danger_max = excluded.danger_max,
+  at = excluded.at]]
+
+--- Binds a person to a plan as it is: to its hash, and up to a danger.
+---@param plan_id string
+---@param hash string what the approver has seen
+---@param approver string
+---@param danger_max "safe"|"disruptive"|"destructive"|"irreversible"
+---@return true?
+---@return msgraph.Error? err unknown_id, plan_changed, plan_expired
+function Journal:approve(plan_id, hash, approver, danger_max)
+  if not states.DANGER[danger_max] then
+    error(("bad argument #4 to 'approve' (no danger: %s)"):format(tostring(danger_max)), 2)
+  end
+  return self:transact(function(db)
+    local plan = must(db:one("SELECT * FROM plan WHERE plan_id = ?", plan_id))
+    if not plan then failure.raise("unknown_id", ("there is no plan %s"):format(tostring(plan_id))) end
+    if plan.plan_hash ~= hash then
+      failure.raise("plan_changed", ("plan %s has the hash %s, not %s"):format(plan_id, plan.plan_hash, hash))
+    end
+    if plan.expires_at <= store.now() then failure.raise("plan_expired", ("plan %s has expired"):format(plan_id)) end
+    must(db:exec(APPROVE, plan_id, hash, approver, danger_max, store.now()))
+    return true
+  end)
+end
+
+--- Who approved a plan.
+---@return { approver: string, danger_max: string, plan_hash: string, at: integer }[]?
+---@return msgraph.Error?
+function Journal:approvals(plan_id)
+  return self:look(function(db)
+    return must(db:all("SELECT * FROM approval WHERE plan_id = ? ORDER BY at", plan_id))
+  end)
+end
+
+-- ---- runs ---------------------------------------------------------------------------------------------
+
+local MODES = { apply = true, verify = true, restore = true }
+
+--- Starts a run: all of its people and operations in one transaction, or none. Operations more dangerous than `safe`
+--- need an approval that covers them.
+---
+--- `waves` says how far each wave reaches, in people: { 1, 10, "25%", "100%" }. `halt` holds limits that are reached
+--- at and above: failed and needs_human (people, or a percentage of all), first_wave_failed.
+---@param o { plan_id: string, mode: "apply"|"verify"|"restore", actor: string,
+---   options: { waves: table?, halt: table? }?,
+---   subjects: msgraph.journal.NewSubject[]|(fun(): msgraph.journal.NewSubject?) }
+---@return string? run_id
+---@return msgraph.Error? err active_elsewhere (err.subjects: { object_id, label, run_id } for each), not_approved,
+---   plan_expired, unknown_id
+function Journal:start_run(o)
+  if not MODES[o.mode] then error(("bad argument #1 to 'start_run' (no mode: %s)"):format(tostring(o.mode)), 2) end
+  return run.start(self, o)
+end
+
+---@class msgraph.journal.NewSubject
+---@field object_id string
+---@field label string what people call them
+---@field guard? table the fingerprint to compare before acting
+---@field before_sha? string snapshot, of journal:blob
+---@field due_at? integer Unix ms
+---@field ops msgraph.journal.NewOp[]
+
+---@class msgraph.journal.NewOp
+---@field op_key string stable, one for each of a subject's operations: "devices/retire/<id>"
+---@field stage? integer from 0; a stage is done for the whole wave before the next begins
+---@field action string
+---@field action_ver? integer
+---@field target_id string
+---@field effect "read"|"converge"|"command"|"once"
+---@field danger "safe"|"disruptive"|"destructive"|"irreversible"
+---@field deps? string[] op_keys
+---@field desired? table
+---@field guard? table
+---@field inverse? table
+---@field state? "planned"|"unchanged"|"skipped"|"needs_human" default planned
+---@field reason? string
+
+--- Joins a run as a worker.
+---@return msgraph.journal.Worker?
+---@return msgraph.Error? err unknown_id
+function Journal:join(run_id)
+  return workers.join(self, run_id)
+end
+
+--- Opens the next wave when the one before has settled and no limit is reached; begins to drain when one is; ends the
+--- run when nobody has anything left to do, and a draining one when nobody is at work. To be called now and then by any
+--- worker.
+---@return { state: "open"|"draining"|"halted"|"done", wave: integer, last_wave: integer, halt_reason: string? }?
+---@return msgraph.Error?
+function Journal:advance(run_id)
+  return run.advance(self, run_id)
+end
+
+--- Nothing new is sent from now on; what is under way is settled, then advance() halts the run.
+---@param run_id string
+---@param reason string "interrupted", say
+---@param actor string
+---@return true?
+---@return msgraph.Error?
+function Journal:drain(run_id, reason, actor)
+  return run.drain(self, run_id, reason, actor)
+end
+
+--- Lets a drained or halted run go on. Who has failed or waits for a person by now is accepted: limits count anew.
+---@return true?
+---@return msgraph.Error?
+function Journal:reopen(run_id, actor)
+  return run.reopen(self, run_id, actor)
+end
+
+local AS = { done = true, redo = true, skip = true }
+
+--- What a person decides of an operation that nobody else can settle: it is done, it is to be done again, or not at
+--- all. Without op_key, of the subject: redo lets a quarantined one go on, skip leaves out what is planned.
+---@param o { run_id: string, subj: integer, op_key: string?, as: "done"|"redo"|"skip", note: string?, actor: string }
+---@return true?
+---@return msgraph.Error? err unknown_id, in_use (it is claimed, or there is nothing to decide), active_elsewhere
+function Journal:resolve(o)
+  if not AS[o.as] or not o.op_key and o.as == "done" then
+    error(("bad argument #1 to 'resolve' (as %s)"):format(tostring(o.as)), 2)
+  end
+  return run.resolve(self, o)
+end
+
+-- ---- emergency files ----------------------------------------------------------------------------------
+
+local function take_line(self, db, item, told)
+  local subject = must(db:one("SELECT owner, epoch FROM subject WHERE run_id = ? AND subj = ?", item.run_id, item.subj))
+  local op = self:read_op(db, item.run_id, item.subj, item.op)
+  if not subject or not op then failure.raise("unknown_id", "the emergency file names what is not in this journal") end
+  local current = subject.owner == item.worker_id and subject.epoch == item.epoch and op.attempts == item.n
+    and op.state == "intent"
+  if not workers.fill(db, item, item.run_id, item.worker_id, not current) then return 0 end
+  if current then workers.move(db, item.run_id, item, op) end
+  told[#told + 1] = workers.outcome_event(item, op, item.worker_id, not current)
+  return 1
+end
+
+local function check_over(self, db, worker_id)
+  local w = must(db:one("SELECT * FROM worker WHERE worker_id = ?", worker_id))
+  if w and w.state == "alive" and not workers.is_dead(self, w, self.clock()) then
+    failure.raise("in_use", ("worker %s is still at work: its file is taken in when it has ended"):format(worker_id))
+  end
+end
+
+--- Takes the outcomes of an emergency file in, and removes it. What was taken in before is not taken in again.
+---@param path string
+---@return integer? count outcomes that were new
+---@return msgraph.Error? err unknown_id, journal_damaged, in_use, and what may be wrong with the journal
+function Journal:take_in(path)
+  local count, err = self:transact(function(db)
+    local lines, n, seen = emergency.read(self, path), 0, {}
+    for _, item in ipairs(lines) do
+      if not seen[item.worker_id] then check_over(self, db, item.worker_id) end
+      seen[item.worker_id] = true
+      self:lock_run(db, item.run_id)
+      local told = {}
+      n = n + take_line(self, db, item, told)
+      events.append(db, item.run_id, told)
+    end
+    return n
+  end)
+  if count then os.remove(path) end
+  return count, err
+end
+
+local WITHOUT_OUTCOME = "SELECT DISTINCT worker_id FROM attempt WHERE run_id = ? AND outcome IS NULL"
+
+--- The emergency files of a run that hold something not yet taken in.
+---@return string[]? paths
+---@return msgraph.Error?
+function Journal:emergencies(run_id)
+  return self:look(function(db)
+    local paths = {}
+    for _, row in ipairs(must(db:all(WITHOUT_OUTCOME, run_id))) do
+      local path = emergency.path_of(self, row.worker_id)
+      local file = io.open(path, "rb")
+      if file then
+        file:close()
+        paths[#paths + 1] = path
+      end
+    end
+    return paths
+  end)
+end
+
+-- ---- reading ------------------------------------------------------------------------------------------
+
+local LAST = [[SELECT o.*, a.over_at, a.outcome, a.late, a.http_status, a.graph_code, a.graph_request_id,
+  a.retry_after_ms, a.intent_at, a.client_request_id, w.boot_id FROM op o
+  LEFT JOIN attempt a ON a.run_id = o.run_id AND a.subj = o.subj AND a.op = o.op AND a.n = o.attempts
+  LEFT JOIN worker w ON w.worker_id = a.worker_id WHERE o.run_id = ? AND o.subj = ?]]
+
+-- over_at of another start of the machine becomes one of this: what was sent before it is over by then.
+local function of_this_boot(self, row)
+  if row.boot_id and row.boot_id ~= self.boot_id then row.over_at = M.T_REQ end
+  row.boot_id = nil
+  return row
+end
+
+-- One operation with the last attempt's over_at and outcome.
+function Journal:read_op(db, run_id, subj, op)
+  local row = must(db:one(LAST .. " AND o.op = ?", run_id, subj, op))
+  return row and of_this_boot(self, row)
+end
+
+local function decode(row, names)
+  for _, name in ipairs(names) do
+    local text = row[name .. "_json"]
+    row[name .. "_json"], row[name] = nil, text and json.decode(text)
+  end
+  return row
+end
+
+local OP_JSON = { "deps", "desired", "guard", "inverse", "evidence" }
+
+---@class msgraph.journal.Subject
+---@field run_id string
+---@field subj integer
+---@field object_id string
+---@field label string
+---@field epoch integer
+---@field wave integer
+---@field stage integer
+---@field takeovers integer
+---@field guard table
+---@field before_sha? string
+---@field ops msgraph.journal.Op[] all of them, in order
+
+---@class msgraph.journal.Op as NewOp, and
+---@field op integer
+---@field state string
+---@field attempts integer how often it was intended
+---@field next_at integer Unix ms before which it is not to be tried
+---@field reason? string
+---@field evidence? table
+---@field over_at? integer of the last attempt: ms of journal.clock from which on it can not be carried out any more.
+---   To settle `unknown`, read after that (and what the service takes to show it), and give read_at to settle
+---@field outcome? string of the last attempt; nil: it is not known
+---@field late? integer 1: the outcome came from a worker that had been taken for dead
+
+-- A claimed subject's row with its operations.
+function Journal:read_subject(db, row)
+  local subject = decode(row, { "guard" })
+  subject.ops = must(db:all(LAST .. " ORDER BY o.op", subject.run_id, subject.subj))
+  for _, op in ipairs(subject.ops) do decode(of_this_boot(self, op), OP_JSON) end
+  return subject
+end
+
+--- A run's people in order, one at a time, each with its operations. Raises where the journal can not be read.
+---@return fun(): msgraph.journal.Subject?
+function Journal:subjects(run_id)
+  local last = 0
+  return function()
+    local row = must(self.db:one([[SELECT * FROM subject WHERE run_id = ? AND subj > ? ORDER BY subj LIMIT 1]], run_id,
+      last))
+    if not row then return nil end
+    last = row.subj
+    return self:read_subject(self.db, row)
+  end
+end
+
+--- Every time something of a subject was sent, in order.
+---@return table[]? attempts
+---@return msgraph.Error?
+function Journal:attempts(run_id, subj)
+  return self:look(function(db)
+    return must(db:all("SELECT * FROM attempt WHERE run_id = ? AND subj = ? ORDER BY op, n", run_id, subj))
+  end)
+end
+
+--- The events of a run in order: { seq, at, kind, subj, op, worker_id, data, hash }. Raises as subjects does.
+---@return fun(): table?
+function Journal:events(run_id)
+  return events.each(self.db, run_id)
+end
+
+--- Follows the hashes of a run's events.
+---@return { count: integer, hash: string }? chain
+---@return msgraph.Error? err journal_damaged: the first event that is not as it was written
+function Journal:verify_events(run_id)
+  return self:look(function(db)
+    local chain, reason = events.verify(db, run_id)
+    if not chain then failure.raise("journal_damaged", ("%s: run %s: %s"):format(self.path, run_id, reason)) end
+    return chain
+  end)
+end
+
+local PEOPLE = "SELECT state, count(*) AS n FROM subject WHERE run_id = ? GROUP BY state"
+
+local function count_subjects(db, run_id)
+  local out = {}
+  for _, row in ipairs(must(db:all(PEOPLE, run_id))) do out[row.state] = row.n end
+  return out
+end
+
+local STAGES = "SELECT stage, state, count(*) AS n FROM op WHERE run_id = ? GROUP BY stage, state ORDER BY stage"
+
+-- Operations by stage and state, and by state in all.
+local function count_ops(db, run_id)
+  local stages, total = {}, {}
+  for _, row in ipairs(must(db:all(STAGES, run_id))) do
+    local last = stages[#stages]
+    if not last or last.stage ~= row.stage then
+      last = { stage = row.stage, ops = {} }
+      stages[#stages + 1] = last
+    end
+    last.ops[row.state] = row.n
+    total[row.state] = (total[row.state] or 0) + row.n
+  end
+  return stages, total
+end
+
+--- Where a run stands.
+---@return { run: table, plan: table, ops: table<string, integer>,
+---   stages: { stage: integer, ops: table<string, integer> }[], subjects: table<string, integer>,
+---   workers: table[], next_due_at: integer? }? status workers: those not known to be dead
+---@return msgraph.Error? err unknown_id
+function Journal:status(run_id)
+  return self:look(function(db)
+    local row = self:lock_run(db, run_id)
+    local stages, ops = count_ops(db, run_id)
+    return { run = decode(row, { "options" }), stages = stages, ops = ops,
+      plan = decode(must(db:one("SELECT * FROM plan WHERE plan_id = ?", row.plan_id)), { "params", "summary" }),
+      subjects = count_subjects(db, run_id),
+      workers = must(db:all("SELECT * FROM worker WHERE run_id = ? AND state = 'alive' ORDER BY started_at", run_id)),
+      next_due_at = must(db:one([[SELECT min(due_at) AS at FROM subject WHERE run_id = ?
+        AND state IN ('ready','waiting')]], run_id)).at }
+  end)
+end
+
+--- All runs, newest first.
+---@return table[]?
+---@return msgraph.Error?
+function Journal:runs()
+  return self:look(function(db)
+    return must(db:all "SELECT * FROM run ORDER BY started_at DESC, run_id")
+  end)
+end
+
+-- ---- snapshots ----------------------------------------------------------------------------------------
+
+--- Keeps a text (a snapshot, without secrets) under its hash; once for each text.
+---@param kind string
+---@param text string
+---@return string? sha
+---@return msgraph.Error?
+function Journal:blob(kind, text)
+  local sha = store.hash(text)
+  return self:transact(function(db)
+    must(db:exec("INSERT INTO blob(sha, at, kind, body) VALUES (?, ?, ?, ?) ON CONFLICT (sha) DO NOTHING", sha,
+      store.now(), kind, self.driver.blob(text)))
+    return sha
+  end)
+end
+
+--- The text of a hash.
+---@return string?
+---@return msgraph.Error? err unknown_id; journal_damaged: it is not what its hash says
+function Journal:read_blob(sha)
+  return self:look(function(db)
+    local row = must(db:one("SELECT body FROM blob WHERE sha = ?", sha))
+    if not row then failure.raise("unknown_id", ("nothing is kept under %s"):format(tostring(sha))) end
+    if store.hash(row.body) ~= sha then
+      failure.raise("journal_damaged", ("%s: what is kept under %s is not what was"):format(self.path, sha))
+    end
+    return row.body
+  end)
+end
+
+return M

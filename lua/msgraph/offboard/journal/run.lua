@@ -1,0 +1,351 @@
+-- lua/msgraph/offboard/journal/run.lua
+--- A run as a whole: how it starts, which wave it is at, when it halts, what a person decides.
+local events = require "msgraph.offboard.journal.events"
+local failure = require "msgraph.offboard.journal.failure"
+local json = require "msgraph.json"
+local states = require "msgraph.offboard.journal.states"
+local store = require "msgraph.store"
+local workers = require "msgraph.offboard.journal.worker"
+
+local M = {}
+
+local must, mistake = failure.must, failure.mistake
+
+-- ---- starting -----------------------------------------------------------------------------------------
+
+-- A number, or a share of `count` as "25%".
+local function amount(value, count)
+  local percent = type(value) == "string" and tonumber(value:match "^([%d.]+)%%$")
+  if percent then return count * percent / 100 end
+  if type(value) == "number" and value >= 0 then return value end
+  mistake("a number or a percentage expected, got %s", tostring(value))
+end
+M.amount = amount
+
+-- How far each wave reaches, in subjects, each beyond the one before it; the last one takes all.
+local function wave_ends(waves, count)
+  local ends, last = {}, 0
+  for _, value in ipairs(waves or {}) do
+    local reach = math.min(count, math.ceil(amount(value, count)))
+    if reach > last then
+      ends[#ends + 1], last = reach, reach
+    end
+  end
+  if last < count or count == 0 then ends[#ends + 1] = count end
+  return ends
+end
+
+local INSERT_SUBJECT = [[INSERT INTO subject(run_id, subj, tenant_id, object_id, label, state, due_at, stage,
+  guard_json, before_sha) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]]
+local INSERT_OP = [[INSERT INTO op(run_id, subj, op, stage, op_key, action, action_ver, target_id, effect, danger,
+  deps_json, desired_json, guard_json, inverse_json, state, reason)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]]
+local ELSEWHERE = [[SELECT run_id FROM subject WHERE tenant_id = ? AND object_id = ?
+  AND state IN ('ready','leased','waiting')]]
+
+local function insert_op(db, run_id, subj, n, op)
+  must(db:exec(INSERT_OP, run_id, subj, n, op.stage or 0, op.op_key, op.action, op.action_ver or 1, op.target_id,
+    op.effect, op.danger, json.encode(json.array(op.deps)), json.encode(op.desired or {}), json.encode(op.guard or {}),
+    op.inverse and json.encode(op.inverse), op.state or "planned", op.reason))
+end
+
+-- The first stage at which something is left to do, nil when nothing is.
+local function first_stage(ops)
+  local first
+  for _, op in ipairs(ops) do
+    if states.OPEN[op.state or "planned"] then first = math.min(first or math.huge, op.stage or 0) end
+  end
+  return first
+end
+
+local function has_state(ops, state)
+  for _, op in ipairs(ops) do
+    if op.state == state then return true end
+  end
+  return false
+end
+
+local function insert_subject(db, run, n, subject)
+  local stage = first_stage(subject.ops)
+  local state = stage and "ready" or has_state(subject.ops, "needs_human") and "needs_human" or "done"
+  must(db:exec(INSERT_SUBJECT, run.run_id, n, run.tenant_id, subject.object_id, subject.label, state,
+    subject.due_at or 0, stage or 0, json.encode(subject.guard or {}), subject.before_sha))
+  for i, op in ipairs(subject.ops) do insert_op(db, run.run_id, n, i, op) end
+end
+
+-- The most dangerous that is planned, for the approval.
+local function note_danger(worst, ops)
+  for _, op in ipairs(ops) do
+    local danger = states.DANGER[op.danger] or mistake("no danger: %s", tostring(op.danger))
+    if (op.state or "planned") == "planned" and danger > states.DANGER[worst] then worst = op.danger end
+  end
+  return worst
+end
+
+local function iterate(subjects)
+  if type(subjects) == "function" then return subjects end
+  local i = 0
+  return function()
+    i = i + 1
+    return subjects[i]
+  end
+end
+
+-- Writes all subjects; returns how many, and what is most dangerous. Who is at work elsewhere is named, all at once.
+local function insert_subjects(db, run, subjects)
+  local n, worst, elsewhere = 0, "safe", {}
+  for subject in iterate(subjects) do
+    local other = must(db:one(ELSEWHERE, run.tenant_id, subject.object_id))
+    if other then
+      elsewhere[#elsewhere + 1] = { object_id = subject.object_id, label = subject.label, run_id = other.run_id }
+    elseif #elsewhere == 0 then
+      n = n + 1
+      insert_subject(db, run, n, subject)
+      worst = note_danger(worst, subject.ops)
+    end
+  end
+  if #elsewhere > 0 then
+    local first = elsewhere[1]
+    failure.raise("active_elsewhere", ("%s%s: at work in run %s"):format(first.label,
+      #elsewhere > 1 and (" and %d more"):format(#elsewhere - 1) or "",
+      first.run_id == run.run_id and run.run_id .. " twice" or first.run_id), { subjects = elsewhere })
+  end
+  return n, worst
+end
+
+local function check_plan(db, options)
+  local plan = must(db:one("SELECT * FROM plan WHERE plan_id = ?", options.plan_id))
+  if not plan then failure.raise("unknown_id", ("there is no plan %s"):format(tostring(options.plan_id))) end
+  if options.mode == "apply" and plan.expires_at <= store.now() then
+    failure.raise("plan_expired", ("plan %s has expired"):format(plan.plan_id))
+  end
+  return plan
+end
+
+local function check_approval(db, plan, worst)
+  local covered = "safe"
+  for _, row in ipairs(must(db:all("SELECT danger_max FROM approval WHERE plan_id = ? AND plan_hash = ?", plan.plan_id,
+    plan.plan_hash))) do
+    if states.DANGER[row.danger_max] > states.DANGER[covered] then covered = row.danger_max end
+  end
+  if states.DANGER[worst] > states.DANGER[covered] then
+    failure.raise("not_approved", ("plan %s has %s operations, and is approved for %s ones at most")
+      :format(plan.plan_id, worst, covered))
+  end
+end
+
+local function set_waves(db, run_id, waves, count)
+  local ends, from = wave_ends(waves, count), 1
+  for i, last in ipairs(ends) do
+    must(db:exec("UPDATE subject SET wave = ? WHERE run_id = ? AND subj BETWEEN ? AND ?", i - 1, run_id, from, last))
+    from = last + 1
+  end
+  must(db:exec("UPDATE run SET last_wave = ? WHERE run_id = ?", #ends - 1, run_id))
+end
+
+local INSERT_RUN = [[INSERT INTO run(run_id, plan_id, tenant_id, mode, state, actor, options_json, started_at)
+  VALUES (?, ?, ?, ?, 'open', ?, ?, ?)]]
+
+--- journal:start_run
+function M.start(journal, o)
+  return journal:transact(function(db)
+    local plan = check_plan(db, o)
+    local run = { run_id = store.uuid(), tenant_id = plan.tenant_id }
+    local options = o.options or {}
+    for _, limit in pairs(options.halt or {}) do amount(limit, 1) end
+    must(db:exec(INSERT_RUN, run.run_id, o.plan_id, plan.tenant_id, o.mode, o.actor, json.encode(options), store.now()))
+    local count, worst = insert_subjects(db, run, o.subjects)
+    check_approval(db, plan, worst)
+    set_waves(db, run.run_id, options.waves, count)
+    events.append(db, run.run_id, { { kind = "run.started",
+      data = { plan_hash = plan.plan_hash, mode = o.mode, actor = o.actor, subjects = count } } })
+    return run.run_id
+  end)
+end
+
+-- ---- waves and halting --------------------------------------------------------------------------------
+
+-- People with an operation in this state, or in it themselves.
+local PEOPLE = [[SELECT count(*) AS n FROM (SELECT subj FROM op WHERE run_id = ? AND state = ?
+  AND state IN ('intent','submitted','unknown','needs_approval','needs_human','failed')
+  UNION SELECT subj FROM subject WHERE run_id = ? AND state = ?) AS people]]
+local FIRST_WAVE = [[SELECT count(DISTINCT s.subj) AS n FROM subject s
+  LEFT JOIN op o ON o.run_id = s.run_id AND o.subj = s.subj AND o.state = 'failed'
+  WHERE s.run_id = ? AND s.wave = 0 AND (s.state = 'failed' OR o.op IS NOT NULL)]]
+
+local function people(db, run_id, state)
+  return must(db:one(PEOPLE, run_id, state, run_id, state)).n
+end
+
+local function reached(limit, count, total)
+  return limit ~= nil and count >= 1 and count >= amount(limit, total)
+end
+
+-- Why the run has to halt, nil when it need not.
+local function why_halt(db, run, halt)
+  local total = must(db:one("SELECT count(*) AS n FROM subject WHERE run_id = ?", run.run_id)).n
+  local failed = people(db, run.run_id, "failed") - run.accepted_failed
+  if reached(halt.failed, failed, total) then return "failed", failed end
+  local human = people(db, run.run_id, "needs_human") - run.accepted_human
+  if reached(halt.needs_human, human, total) then return "needs_human", human end
+  if halt.first_wave_failed and run.current_wave == 0 then
+    local first = must(db:one(FIRST_WAVE, run.run_id)).n - run.accepted_failed
+    if reached(halt.first_wave_failed, first, total) then return "first_wave_failed", first end
+  end
+end
+
+local function set_state(db, run, state, reason, data)
+  local over = state == "halted" or state == "done"
+  must(db:exec("UPDATE run SET state = ?, halt_reason = ?, ended_at = ? WHERE run_id = ?", state, reason,
+    over and store.now() or nil, run.run_id))
+  events.append(db, run.run_id, { { kind = "run." .. state, data = data or { reason = reason } } })
+  run.state, run.halt_reason = state, reason
+end
+
+local BUSY = "SELECT count(*) AS n FROM subject WHERE run_id = ? AND wave <= ? AND state IN ('ready','leased')"
+local LEFT = "SELECT count(*) AS n FROM subject WHERE run_id = ? AND state IN ('ready','leased','waiting')"
+local AT_WORK = [[SELECT count(*) AS n FROM worker w JOIN subject s ON s.owner = w.worker_id AND s.state = 'leased'
+  WHERE w.run_id = ? AND w.state = 'alive']]
+
+local function open_waves(db, run)
+  local wave = run.current_wave
+  while wave < run.last_wave and must(db:one(BUSY, run.run_id, wave)).n == 0 do wave = wave + 1 end
+  if wave == run.current_wave then return end
+  must(db:exec("UPDATE run SET current_wave = ? WHERE run_id = ?", wave, run.run_id))
+  run.current_wave = wave
+  events.append(db, run.run_id, { { kind = "run.wave", data = { wave = wave } } })
+end
+
+local function advance_open(db, run)
+  local reason, count = why_halt(db, run, json.decode(run.options_json).halt or {})
+  if reason then return set_state(db, run, "draining", reason, { reason = reason, count = count }) end
+  if must(db:one(LEFT, run.run_id)).n == 0 then return set_state(db, run, "done") end
+  open_waves(db, run)
+end
+
+--- journal:advance
+function M.advance(journal, run_id)
+  return journal:transact(function(db)
+    local run = journal:lock_run(db, run_id)
+    workers.sweep(db, journal, run_id)
+    if run.state == "open" then advance_open(db, run) end
+    if run.state == "draining" and must(db:one(AT_WORK, run_id)).n == 0 then
+      set_state(db, run, "halted", run.halt_reason)
+    end
+    return { state = run.state, wave = run.current_wave, last_wave = run.last_wave, halt_reason = run.halt_reason }
+  end)
+end
+
+--- journal:drain
+function M.drain(journal, run_id, reason, actor)
+  return journal:transact(function(db)
+    local run = journal:lock_run(db, run_id)
+    if run.state == "open" then set_state(db, run, "draining", reason, { reason = reason, actor = actor }) end
+    return true
+  end)
+end
+
+--- journal:reopen
+function M.reopen(journal, run_id, actor)
+  return journal:transact(function(db)
+    local run = journal:lock_run(db, run_id)
+    if run.state == "open" or run.state == "done" then return true end
+    must(db:exec("UPDATE run SET accepted_failed = ?, accepted_human = ? WHERE run_id = ?",
+      people(db, run_id, "failed"), people(db, run_id, "needs_human"), run_id))
+    set_state(db, run, "open", nil, { actor = actor })
+    return true
+  end)
+end
+
+-- ---- what a person decides ----------------------------------------------------------------------------
+
+local TO_STATE = { done = "changed", redo = "planned", skip = "skipped" }
+
+-- Who is claimed is the worker's; when that one is dead, the next resume takes over first.
+local function check_free(subject)
+  if subject.state ~= "leased" then return end
+  failure.raise("in_use", ("%s is claimed by worker %s: wait until that one is done, or resume the run if it died")
+    :format(subject.label, subject.owner))
+end
+
+local RESOLVE = [[UPDATE op SET state = ?, reason = ?, evidence_json = ?, next_at = 0
+  WHERE run_id = ? AND subj = ? AND op = ?]]
+
+local function resolve_op(db, o, subject)
+  local op = must(db:one("SELECT op, state FROM op WHERE run_id = ? AND subj = ? AND op_key = ?", o.run_id, o.subj,
+    o.op_key))
+  if not op then failure.raise("unknown_id", ("%s has no operation %s"):format(subject.label, o.op_key)) end
+  if not states.RESOLVABLE[op.state] then
+    failure.raise("in_use", ("%s of %s is %s: there is nothing to decide"):format(o.op_key, subject.label, op.state))
+  end
+  must(db:exec(RESOLVE, TO_STATE[o.as], "decided by " .. o.actor, json.encode { by = o.actor, note = o.note }, o.run_id,
+    o.subj, op.op))
+  return op
+end
+
+local OP_STATES = "SELECT stage, state FROM op WHERE run_id = ? AND subj = ?"
+
+-- Where a person stands after a decision: on with what is planned, or at an end.
+local function place(db, o)
+  local ops = must(db:all(OP_STATES, o.run_id, o.subj))
+  local stage = first_stage(ops)
+  if stage then return "ready", stage end
+  if has_state(ops, "needs_human") then return "needs_human", 0 end
+  return has_state(ops, "failed") and "failed" or "done", 0
+end
+
+local SKIP = [[UPDATE op SET state = 'skipped', reason = ?
+  WHERE run_id = ? AND subj = ? AND state IN ('planned','needs_approval')]]
+local LEAVE = "UPDATE op SET state = 'needs_human' WHERE run_id = ? AND subj = ? AND state = 'unknown'"
+
+-- What may have been carried out stays somebody's to look at.
+local function skip_rest(db, o)
+  must(db:exec(SKIP, "decided by " .. o.actor, o.run_id, o.subj))
+  must(db:exec(LEAVE, o.run_id, o.subj))
+end
+
+local ACTIVE = { ready = true, waiting = true }
+
+local function check_elsewhere(db, subject, state)
+  if ACTIVE[subject.state] or not ACTIVE[state] then return end
+  local other = must(db:one(ELSEWHERE, subject.tenant_id, subject.object_id))
+  if not other then return end
+  failure.raise("active_elsewhere", ("%s: at work in run %s"):format(subject.label, other.run_id),
+    { subjects = { { object_id = subject.object_id, label = subject.label, run_id = other.run_id } } })
+end
+
+local PLACE = [[UPDATE subject SET state = ?, stage = ?, due_at = 0, owner = NULL, takeovers = 0
+  WHERE run_id = ? AND subj = ?]]
+
+local function find_subject(db, o)
+  local subject = must(db:one("SELECT * FROM subject WHERE run_id = ? AND subj = ?", o.run_id, o.subj))
+  if not subject then failure.raise("unknown_id", ("run %s has no subject %s"):format(o.run_id, tostring(o.subj))) end
+  return subject
+end
+
+local function decide(db, o, subject)
+  local op = o.op_key and resolve_op(db, o, subject)
+  local skipped = not op and o.as == "skip"
+  if skipped then skip_rest(db, o) end
+  local state, stage = place(db, o)
+  if skipped and state == "done" then state = "skipped" end
+  check_elsewhere(db, subject, state)
+  must(db:exec(PLACE, state, stage, o.run_id, o.subj))
+  return state, { kind = op and "op.resolved" or "subject.resolved", subj = o.subj, op = op and op.op or nil,
+    data = { as = o.as, actor = o.actor, note = o.note, op_key = o.op_key, from = (op or subject).state } }
+end
+
+--- journal:resolve
+function M.resolve(journal, o)
+  return journal:transact(function(db)
+    local run = journal:lock_run(db, o.run_id)
+    local subject = find_subject(db, o)
+    check_free(subject)
+    local state, event = decide(db, o, subject)
+    events.append(db, o.run_id, { event })
+    if state == "ready" and run.state == "done" then set_state(db, run, "open", nil, { actor = o.actor }) end
+    return true
+  end)
+end
+
+return M

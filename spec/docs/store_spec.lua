@@ -1,0 +1,43 @@
+--- docs/types/store.lua says what the store module exports: no more, no less.
+local helper = require "spec.support.helper"
+local store = require "msgraph.store"
+
+local text = helper.read_file(helper.ROOT .. "docs/types/store.lua")
+
+local function declared(owner)
+  local names = {}
+  for name in text:gmatch("\nfunction " .. owner .. "[.:]([%w_]+)") do names[name] = true end
+  return names
+end
+
+local function exported(index)
+  local names = {}
+  for name in pairs(index) do names[name] = true end
+  return names
+end
+
+describe("docs/types/store.lua", function()
+  it("names everything the module exports", function()
+    assert.same(exported(store), declared "store")
+  end)
+
+  it("names every method of its handles", function()
+    local registry = debug.getregistry()
+    for _, class in ipairs { "Db", "Presence" } do
+      assert.same(exported(registry["msgraph.store." .. class].__index), declared(class), class)
+    end
+  end)
+end)
+
+describe("docs/journal.md", function()
+  it("names every table and column", function()
+    local page = helper.read_file(helper.ROOT .. "docs/journal.md")
+    for _, t in ipairs(require("msgraph.offboard.journal.schema").TABLES) do
+      local row = page:match("\n| `" .. t.name .. "` |[^\n]*")
+      assert.is_string(row, t.name)
+      for column in (", " .. t.columns:gsub("%b()", "")):gmatch(",%s+([%l_]+) [ITB]") do
+        assert.is_truthy(row:find("`" .. column .. "`", 1, true), t.name .. "." .. column)
+      end
+    end
+  end)
+end)
