@@ -217,17 +217,27 @@ local function plan_stage(ctx, stage)
   end
 end
 
---- Plans one person: `ops`, `notes` and `data` (what was read) are filled in, or `refused` says why not. Raises a
---- msgraph.Error: what a read failed with, or code "workflow".
+--- Reads what is certain to be wanted about a person, into `data`; `refused` says why nothing may be done to him.
+--- Raises the msgraph.Error of a read.
 ---@param job table
 ---@param person msgraph.offboard.Person
 ---@return msgraph.offboard.Person
-function M.person(job, person)
+function M.look(job, person)
   person.ops, person.notes, person.data, person.keys = {}, {}, {}, {}
   person.refused = job.protected[person.id]
-  if person.refused then return person end
-  prefetch(job, person)
-  person.refused = holds_role(job, person)
+  if not person.refused then
+    prefetch(job, person)
+    person.refused = holds_role(job, person)
+  end
+  return person
+end
+
+--- Plans one person: `ops` and `notes` are filled in. Raises a msgraph.Error: what a read failed with, or code
+--- "workflow".
+---@param job table `leaving` holds everybody by now
+---@param person msgraph.offboard.Person
+---@return msgraph.offboard.Person
+function M.plan(job, person)
   if person.refused then return person end
   local ctx = context(job, person)
   person.params = ctx.params

@@ -131,8 +131,9 @@ local function new_job(wf, opts, filled)
 end
 
 local function plan_people(job, people)
-  for _, person in ipairs(people) do job.leaving[person.id] = not job.protected[person.id] or nil end
-  task.map(people, { batch = true }, function(person) return compile.person(job, person) end)
+  task.map(people, { batch = true }, function(person) return compile.look(job, person) end)
+  for _, person in ipairs(people) do job.leaving[person.id] = not person.refused or nil end
+  task.map(people, { batch = true }, function(person) return compile.plan(job, person) end)
 end
 
 -- ---- limits -------------------------------------------------------------------------------------
