@@ -169,7 +169,7 @@ M.tree = closed(M.tree, "")
 ---@return msgraph.offboard.Action?
 function M.find(id) return by_id[id] end
 
---- What the calls of an action need, and its reads.
+--- What the calls of requests need.
 ---@param calls string[] "PATCH /users/{id}"
 ---@return { delegated: string[], application: string[] } the least privileged of each, sorted
 function M.permissions(calls)
