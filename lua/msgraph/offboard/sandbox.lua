@@ -117,6 +117,13 @@ function M.error_of(problem)
   return wrong((tostring(problem):match("^[^\n]*")))
 end
 
+-- A tail call leaves no line behind (`return g.patch(…)`): then at least the function is named.
+local function placed(problem, fn)
+  if type(problem) ~= "string" or problem:find("^[^\n:]*:%d+: ") then return problem end
+  local at = debug.getinfo(fn, "S")
+  return ("%s:%d: in the function that begins here: %s"):format(at.short_src, at.linedefined, problem)
+end
+
 --- Calls a function of a workflow. Raises a msgraph.Error: code "workflow" with its line, or what a read failed with.
 ---@param fn function
 ---@return any ... what it returned
@@ -125,7 +132,7 @@ function M.call(fn, ...)
   limit(co)
   local results = table.pack(pcall(fn, ...))
   debug.sethook(co)
-  if not results[1] then error(M.error_of(results[2]), 0) end
+  if not results[1] then error(M.error_of(placed(results[2], fn)), 0) end
   return table.unpack(results, 2, results.n)
 end
 
