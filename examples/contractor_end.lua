@@ -7,7 +7,8 @@ local a <const> = ob.actions
 local wf <const> = ob.workflow {
   name = "contractor-end",
   version = 1,
-  params = { company = { type = "string", required = true, about = "written into the account, for those who find it later" } },
+  params = { company = { type = "string", required = true,
+    about = "written into the account, for those who find it later" } },
   subjects = ob.group "Contracts ended",
   protect = { ob.self, ob.role_holders },
   limits = { subjects = 100, waves = { 1, "100%" }, halt = { failed = 3 } },

@@ -11,7 +11,8 @@ local wf <const> = ob.workflow {
   params = {
     ticket = { type = "string", required = true, match = "^INC%d+$", about = "the ticket that asks for it" },
     delegate = { type = "user", default = ob.manager, about = "who takes over groups and the mailbox" },
-    byod = { type = "enum", values = { "retire", "leave" }, default = "retire", about = "what becomes of their own devices" },
+    byod = { type = "enum", values = { "retire", "leave" }, default = "retire",
+      about = "what becomes of their own devices" },
   },
   subjects = ob.csv { key = "userPrincipalName" },
   protect = { ob.self, ob.role_holders },

@@ -110,7 +110,8 @@ M.HINTS = {
   bad_environment = "correct or unset the environment variable",
   capture = "name a file for the capture in a folder that is there and can be written to",
   -- of offboarding
-  workflow = "mend the workflow at the line that is named, or what it was given; msgraph check reads it without a tenant",
+  workflow = "mend the workflow at the line that is named, or what it was given; msgraph check reads it without a "
+    .. "tenant",
   subjects = "mend the list, or say in the workflow what is to become of names nobody has: require_match",
   limits = "plan fewer people, or have whoever answers for the workflow raise its limits",
   plan_file = "check the name and the folder; a plan is made by msgraph plan",

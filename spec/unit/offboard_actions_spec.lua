@@ -37,7 +37,8 @@ describe("action", function()
   local function sent(person)
     local out = {}
     for i, op in ipairs(person.ops) do
-      out[i] = op.desired.method and op.desired.method .. " " .. op.desired.path or "by hand: " .. op.desired.hand_off.task
+      out[i] = op.desired.method and op.desired.method .. " " .. op.desired.path or "by hand: "
+        .. op.desired.hand_off.task
     end
     return out
   end
@@ -46,7 +47,8 @@ describe("action", function()
 
   it("account.disable blocks sign-in, and knows the way back", function()
     local op = plan(a.account.disable).ops[1]
-    assert.same({ "PATCH", "/users/" .. ME, '{"accountEnabled":false}' }, { op.desired.method, op.desired.path, op.desired.body })
+    assert.same({ "PATCH", "/users/" .. ME, '{"accountEnabled":false}' }, { op.desired.method, op.desired.path,
+      op.desired.body })
     assert.equal('{"accountEnabled":true}', op.inverse.body)
     assert.same({ accountEnabled = false }, op.sets)
     assert.equal("s/account.disable/" .. ME, op.key)
@@ -75,7 +77,8 @@ describe("action", function()
   end)
 
   it("auth_methods.remove_all takes phones last, the mobile after the alternate, and leaves the password", function()
-    local function method(kind, id) return { ["@odata.type"] = "#microsoft.graph." .. kind .. "AuthenticationMethod", id = id } end
+    local function method(kind, id) return { ["@odata.type"] = "#microsoft.graph." .. kind .. "AuthenticationMethod",
+      id = id } end
     local person = plan(a.auth_methods.remove_all, nil, { auth_methods = { method("password", "p"),
       method("phone", "3179e48a-750b-4051-897c-87b9720928f7"), method("phone", "b6332ec1-7057-4abe-9331-3d72feddfe41"),
       method("fido2", "f"), method("qrCodePin", "q") } })
@@ -93,17 +96,20 @@ describe("action", function()
   end
 
   it("devices.retire_all is one command for all that stay", function()
-    local person = plan(a.devices.retire_all, nil, { managed_devices = { device("a", "personal"), device("b", "company") } })
+    local person = plan(a.devices.retire_all, nil, { managed_devices = { device("a", "personal"), device("b",
+      "company") } })
     assert.same({ "POST /users/" .. ME .. "/removeAllDevicesFromManagement" }, sent(person))
     assert.equal("command", person.ops[1].effect)
     assert.is_nil(person.ops[1].desired.body)
-    assert.same({}, plan(a.devices.retire_all, nil, { managed_devices = { device("a", "personal", "retirePending") } }).ops)
+    assert.same({}, plan(a.devices.retire_all, nil, { managed_devices = { device("a", "personal",
+      "retirePending") } }).ops)
     assert.same({}, plan(a.devices.retire_all, nil, { managed_devices = {} }).ops)
   end)
 
   it("intune.retire takes those that `where` chooses, guarded against enrolment by somebody else", function()
     local person = plan(a.intune.retire { where = function(d) return d.ownership == "personal" end }, nil,
-      { managed_devices = { device("a", "personal"), device("b", "company"), device("c", "personal", "retireIssued") } })
+      { managed_devices = { device("a", "personal"), device("b", "company"), device("c", "personal",
+        "retireIssued") } })
     assert.same({ "POST /deviceManagement/managedDevices/a/retire" }, sent(person))
     assert.same({ userId = ME, enrolledDateTime = "2025-01-01T00:00:00Z" }, person.ops[1].guard.expect)
     assert.same({ "skipped", "unchanged" }, { person.notes[1].status, person.notes[2].status })
@@ -111,7 +117,8 @@ describe("action", function()
 
   it("entra_devices.disable takes owned and registered devices once", function()
     local person = plan(a.entra_devices.disable, nil, {
-      registered_devices = { { id = "a", displayName = "A", accountEnabled = true }, { id = "b", displayName = "B", accountEnabled = false } },
+      registered_devices = { { id = "a", displayName = "A", accountEnabled = true }, { id = "b", displayName = "B",
+        accountEnabled = false } },
       owned_devices = { { id = "a", displayName = "A", accountEnabled = true } } })
     assert.same({ "PATCH /devices/a" }, sent(person))
     assert.equal('{"accountEnabled":true}', person.ops[1].inverse.body)
@@ -127,11 +134,13 @@ describe("action", function()
     local person = plan(a.groups.leave_all, nil, { owned_objects = {}, memberships = {
       group "plain", group("team", { groupTypes = { "Unified" }, mailEnabled = true }),
       group("dynamic", { groupTypes = { "DynamicMembership" } }), group("mail", { mailEnabled = true }),
-      group("synced", { onPremisesSyncEnabled = true }), { ["@odata.type"] = "#microsoft.graph.directoryRole", id = "r" } } })
+      group("synced", { onPremisesSyncEnabled = true }), { ["@odata.type"] = "#microsoft.graph.directoryRole",
+        id = "r" } } })
     assert.same({ "DELETE /groups/plain/members/" .. ME .. "/$ref", "DELETE /groups/team/members/" .. ME .. "/$ref",
       "by hand: leave-group", "by hand: leave-group", "by hand: leave-group" }, sent(person))
     assert.equal("POST", person.ops[1].inverse.method)
-    assert.equal("Remove-DistributionGroupMember -Identity 'mail' -Member '" .. ME .. "'", person.ops[4].desired.hand_off.powershell)
+    assert.equal("Remove-DistributionGroupMember -Identity 'mail' -Member '" .. ME .. "'",
+      person.ops[4].desired.hand_off.powershell)
   end)
 
   it("groups.leave_all gives what only leavers own to somebody first", function()
@@ -170,23 +179,27 @@ describe("action", function()
   end)
 
   it("grants.remove_all withdraws consents, and could give them back", function()
-    local person = plan(a.grants.remove_all, nil, { oauth_grants = { { id = "g", clientId = "c", consentType = "Principal",
+    local person = plan(a.grants.remove_all, nil, { oauth_grants = { { id = "g", clientId = "c",
+      consentType = "Principal",
       principalId = ME, resourceId = "r", scope = " User.Read" } } })
     assert.same({ "DELETE /oauth2PermissionGrants/g" }, sent(person))
     assert.equal(" User.Read", json.decode(person.ops[1].inverse.body).scope)
   end)
 
-  local STATES = { { skuId = "s2" }, { skuId = "s1", disabledPlans = { "d" } }, { skuId = "s3", assignedByGroup = "plain" },
+  local STATES = { { skuId = "s2" }, { skuId = "s1", disabledPlans = { "d" } }, { skuId = "s3",
+    assignedByGroup = "plain" },
     { skuId = "s4", assignedByGroup = "dynamic" } }
   local MEMBERSHIPS = { group "plain", group("dynamic", { groupTypes = { "DynamicMembership" } }) }
   local SKUS = { ["/subscribedSkus"] = { { skuId = "s1", skuPartNumber = "EMS" } } }
 
   it("licenses.remove_all takes direct ones in one call and leaves groups for the others", function()
-    local person = plan(a.licenses.remove_all, { licenseAssignmentStates = STATES }, { memberships = MEMBERSHIPS }, SKUS)
+    local person = plan(a.licenses.remove_all, { licenseAssignmentStates = STATES }, { memberships = MEMBERSHIPS },
+      SKUS)
     assert.same({ "POST /users/" .. ME .. "/assignLicense", "DELETE /groups/plain/members/" .. ME .. "/$ref",
       "by hand: remove-group-license" }, sent(person))
     assert.equal('{"addLicenses":[],"removeLicenses":["s1","s2"]}', person.ops[1].desired.body)
-    assert.equal('{"addLicenses":[{"disabledPlans":["d"],"skuId":"s1"},{"disabledPlans":[],"skuId":"s2"}],"removeLicenses":[]}',
+    assert.equal('{"addLicenses":[{"disabledPlans":["d"],"skuId":"s1"},{"disabledPlans":[],"skuId":"s2"}],'
+      .. '"removeLicenses":[]}',
       person.ops[1].inverse.body)
   end)
 

@@ -20,7 +20,8 @@ describe("a workflow", function()
   it("is what its file describes", function()
     local wf = assert(load_text(HEAD .. [[
       wf:stage("one", { a.account.disable, a.sessions.revoke })
-      wf:stage("two", { after = "one", wait = "30d", on_error = "stop" }, { a.licenses.remove_all { via = { "direct" } } })
+      wf:stage("two", { after = "one", wait = "30d", on_error = "stop" }, { a.licenses.remove_all { via = {
+        "direct" } } })
       wf:step("three", { after = "one", effect = "once", danger = "safe", plan = function() end })
       wf:on("subject.finished", function() end)
       return wf]]))
@@ -35,7 +36,8 @@ describe("a workflow", function()
   end)
 
   it("comes after the stage before it, and protects whoever plans, unless it says otherwise", function()
-    local wf = assert(load_text(HEAD .. 'wf:stage("one", { a.account.disable })\nwf:stage("two", { a.sessions.revoke })\nreturn wf'))
+    local wf = assert(load_text(HEAD
+      .. 'wf:stage("one", { a.account.disable })\nwf:stage("two", { a.sessions.revoke })\nreturn wf'))
     assert.same({ "one" }, wf.stages[2].after)
     assert.same({ ob.self }, wf.protect)
     assert.equal(0, wf.limits.irreversible)
@@ -43,18 +45,21 @@ describe("a workflow", function()
 
   -- what is written in line 4, and what is said about it
   for _, case in ipairs {
-    { "wf:stage('s', { a.account.dissable })", "there is no action 'account.dissable' (did you mean 'account.disable'?)" },
+    { "wf:stage('s', { a.account.dissable })",
+      "there is no action 'account.dissable' (did you mean 'account.disable'?)" },
     { "wf:stage('s', { a.acount.disable })", "there is no action 'acount' (did you mean 'account'?)" },
     { "wf:stage('s', { a.account.disable.x })", "account.disable is an action, it has no 'x'" },
     { "a.account = 1", "actions are not the workflow's to change" },
-    { "wf:stage('s', { a.intune.retire { were = 1 } })", "intune.retire: unknown option 'were' (did you mean 'where'?)" },
+    { "wf:stage('s', { a.intune.retire { were = 1 } })",
+      "intune.retire: unknown option 'were' (did you mean 'where'?)" },
     { "wf:stage('s', { a.intune.retire { where = 1 } })", "intune.retire: 'where' must be a function, got 1" },
     { "wf:stage('s', { a.handoff.exchange { 'hide' } })", "handoff.exchange must be one of convert-to-shared" },
     { "wf:stage('s', { a.account.disable { 'x' } })", "account.disable: takes no list" },
     { "wf:stage('s', { a.handoff.exchange { forward_to = ob.param 'wo' } })", "(did you mean \"who\"?)" },
     { "wf:stage('s', { a.handoff.exchange { forward_to = ob.param 'text' } })", "must be a param of type user" },
     { "wf:stage('s', { a.handoff.exchange { forward_to = 7 } })", "'forward_to' must be a person" },
-    { "wf:stage('s', { affter = 'x' }, { a.account.disable })", "stage 's': unknown option 'affter' (did you mean 'after'?)" },
+    { "wf:stage('s', { affter = 'x' }, { a.account.disable })",
+      "stage 's': unknown option 'affter' (did you mean 'after'?)" },
     { "wf:stage('s', { after = 'x' }, { a.account.disable })", "'after' names a stage, and there is none before" },
     { "wf:stage('s', { wait = 'soon' }, { a.account.disable })", "'wait' must be like \"90s\"" },
     { "wf:stage('s', { on_error = 'go on' }, { a.account.disable })", "'on_error' must be one of skip-subject" },
@@ -72,12 +77,16 @@ describe("a workflow", function()
     { "ob.workflow { name = 'y', version = 1, protect = { group = 'x' } }", "protect: unknown option 'group'" },
     { "ob.workflow { name = 'y', version = 1, protect = { ob.csv {} } }", "protect: item 1 must be ob.self" },
     { "ob.workflow { name = 'y', version = 1, limits = { waves = { 1 } } }", "the last of 'waves' must be \"100%\"" },
-    { "ob.workflow { name = 'y', version = 1, limits = { halt = { failed = '300%' } } }", "halt 'failed' must be a whole" },
-    { "ob.workflow { name = 'y', version = 1, limits = { destructive = -1 } }", "'destructive' must be a whole number" },
+    { "ob.workflow { name = 'y', version = 1, limits = { halt = { failed = '300%' } } }",
+      "halt 'failed' must be a whole" },
+    { "ob.workflow { name = 'y', version = 1, limits = { destructive = -1 } }",
+      "'destructive' must be a whole number" },
     { "ob.workflow { name = 'y', version = 1, params = { p = { type = 'text' } } }", "'type' must be one of string" },
     { "ob.workflow { name = 'y', version = 1, params = { p = { type = 'enum' } } }", "param 'p': 'values'" },
-    { "ob.workflow { name = 'y', version = 1, params = { p = { type = 'string', match = '[' } } }", "is no Lua pattern" },
-    { "ob.workflow { name = 'y', version = 1, params = { p = { type = 'string', default = ob.manager } } }", "default of a user" },
+    { "ob.workflow { name = 'y', version = 1, params = { p = { type = 'string', match = '[' } } }",
+      "is no Lua pattern" },
+    { "ob.workflow { name = 'y', version = 1, params = { p = { type = 'string', default = ob.manager } } }",
+      "default of a user" },
     { "ob.workflow { name = 'y', version = 1, params = { p = { type = 'string', required = true, default = 'x' } } }",
       "it is required and has a default" },
     { "ob.csv { key = 'upn' }", "'key' must be one of userPrincipalName, id, mail" },
@@ -135,7 +144,8 @@ end)
 
 describe("globals of a function", function()
   it("are found by name, line and use, in functions inside as well", function()
-    local chunk = assert(load(("\n"):rep(300) .. "local x\nlocal function f() y = x; return function() return z.a end end", "@f.lua"))
+    local chunk = assert(load(("\n"):rep(300)
+      .. "local x\nlocal function f() y = x; return function() return z.a end end", "@f.lua"))
     assert.same({ { name = "y", line = 302, source = "f.lua", write = true },
       { name = "z", line = 302, source = "f.lua", write = false } }, globals.of(chunk))
   end)
@@ -155,7 +165,8 @@ describe("canonical JSON", function()
     { "sorts keys by their bytes", { b = 1, a = 2, ["ä"] = 3, B = 4 }, '{"B":4,"a":2,"b":1,"ä":3}' },
     { "keeps arrays in order, empty ones too", { list = graph.array {}, two = { 2, 1 } }, '{"list":[],"two":[2,1]}' },
     { "writes an empty table as an object", {}, "{}" },
-    { "writes whole numbers as such", { 1.0, 1764000000000, -3, 9007199254740993 }, "[1,1764000000000,-3,9007199254740993]" },
+    { "writes whole numbers as such", { 1.0, 1764000000000, -3, 9007199254740993 },
+      "[1,1764000000000,-3,9007199254740993]" },
     { "writes the fewest digits that read back the same", { 0.1, 1 / 3, 1e100 }, "[0.1,0.3333333333333333,1e+100]" },
     { "escapes what must be, and nothing else", 'a"\\/\n\1é', '"a\\"\\\\/\\n\\u0001é"' },
     { "knows null", { a = graph.null }, '{"a":null}' },

@@ -46,7 +46,8 @@ local function record_of(catalogue, action)
   local json, options = require "msgraph.json", {}
   for i, row in ipairs(options_of(action)) do options[i] = { name = row[1], type = row[2], about = row[3] } end
   local needs = catalogue.permissions(calls_of(action))
-  return { id = action.id, version = action.version, effect = action.effect, danger = action.danger, about = action.about,
+  return { id = action.id, version = action.version, effect = action.effect, danger = action.danger,
+    about = action.about,
     options = json.array(options), tasks = json.array(action.tasks), permissions = {
       delegated = json.array(needs.delegated), application = json.array(needs.application) } }
 end

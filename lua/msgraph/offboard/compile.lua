@@ -74,7 +74,7 @@ function Context:who(value)
 end
 
 --- Calls a function of the workflow.
-function Context:call(fn, ...)
+function Context.call(_, fn, ...)
   return sandbox.call(fn, ...)
 end
 
@@ -196,7 +196,8 @@ local function holds_role(job, person)
 end
 
 local function context(job, person)
-  local ctx = setmetatable({ job = job, person = person, client = job.client, reader = job.reader, user = person.account,
+  local ctx = setmetatable({ job = job, person = person, client = job.client, reader = job.reader,
+    user = person.account,
     thing = job.client:user(person.id), path = subjects.path(person.id), leaving = job.leaving, params = {} }, Context)
   for name, value in pairs(job.params) do
     if job.workflow.params[name].type == "user" then value = ctx:who(value) end

@@ -85,7 +85,8 @@ local function note_uses(found, fn)
     local up, key = b, c
     if op == SETTABUP then up, key = a, b end
     if (op == GETTABUP or op == SETTABUP) and fn.upvalues[up + 1] == "_ENV" then
-      found[#found + 1] = { name = fn.constants[key + 1], line = fn.lines[i], source = fn.source, write = op == SETTABUP }
+      found[#found + 1] = { name = fn.constants[key + 1], line = fn.lines[i], source = fn.source,
+        write = op == SETTABUP }
     end
   end
 end

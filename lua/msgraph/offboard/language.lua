@@ -36,8 +36,8 @@ local function make_csv(opts)
 end
 
 --- The people of a CSV file: `file`, or the one that the plan is made with. `key`: the column that names them (and
---- the property it holds), by default the first of userPrincipalName, id and mail that is there. A row that matches nobody, or
---- two, fails the plan; with `require_match = "skip"` it is listed in the plan and left out.
+--- the property it holds), by default the first of userPrincipalName, id and mail that is there. A row that matches
+--- nobody, or two, fails the plan; with `require_match = "skip"` it is listed in the plan and left out.
 ---@param opts? { file?: string, key?: "userPrincipalName"|"id"|"mail", require_match?: "exactly-one"|"skip" }
 ---@return msgraph.offboard.Source
 function M.csv(opts)
@@ -56,7 +56,9 @@ end
 local function make_group(opts)
   if type(opts) == "string" then opts = { name = opts } end
   opts = values.fields(opts, { name = "string", id = "string" }, "group")
-  if not opts.name == not opts.id then error('group: give its name or its id, as in ob.group "Leavers"', 0) end
+  if (opts.name == nil) == (opts.id == nil) then
+    error('group: give its name or its id, as in ob.group "Leavers"', 0)
+  end
   return source("group", { name = opts.name, id = opts.id })
 end
 
@@ -323,7 +325,8 @@ local function add_observer(wf, event, fn)
 end
 
 --- Adds an observer: it is told, and changes nothing.
----@param event string "run.started", "wave.started", "stage.finished", "op.finished", "subject.finished", "run.finished"
+---@param event string "run.started", "wave.started", "stage.finished", "op.finished", "subject.finished",
+---  "run.finished"
 ---@param fn fun(event: table)
 function Workflow:on(event, fn)
   at_caller(add_observer, self, event, fn)

@@ -40,7 +40,9 @@ local CHECKS = {}
 
 function CHECKS.string(param, value, what)
   if type(value) ~= "string" then wrong(what, "a text", value) end
-  if param.match and not value:find(param.match) then wrong(what, ("a text that matches %q"):format(param.match), value) end
+  if param.match and not value:find(param.match) then
+    wrong(what, ("a text that matches %q"):format(param.match), value)
+  end
   return value
 end
 

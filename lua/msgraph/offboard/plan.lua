@@ -2,8 +2,8 @@
 --- A plan: what will be done to whom, before anything is done. The contract between who plans, approves, applies and
 --- reports; docs/plan.md is the same for people.
 --
--- A plan file is lines of JSON. The first says what it is, the second is the plan in its canonical form (msgraph.offboard.
--- canonical), whose bytes the hash is taken over; each line after that is an approval.
+-- A plan file is lines of JSON. The first says what it is, the second is the plan in its canonical form
+-- (msgraph.offboard.canonical), whose bytes the hash is taken over; each line after that is an approval.
 --
 --   1  { "format": "msgraph-plan", "version": 1, "plan_hash": "sha256:…" }
 --   2  the body, below
@@ -27,8 +27,8 @@
 --   id, label, user_principal_name, where   -- where he was named: "line 3"
 --   wave                           -- from 0; absent when refused
 --   refused?                       -- why nothing is done to him; he has no operations then
---   guard = { path, expect }       -- what must still hold: what `path` answers has these properties. After an operation
---                                  -- with `sets` was applied in this run, those values are expected instead
+--   guard = { path, expect }       -- what must still hold: what `path` answers has these properties. After an
+--                                  -- operation with `sets` was applied in this run, those values are expected instead
 --   params = { name = { id, … } | value }   -- his own, ob.manager looked up
 --   snapshot = { account = …, memberships = …, … }   -- everything that was read, by msgraph.offboard.reads
 --   ops = { op }, notes = { { stage, action, status = "unchanged"|"skipped"|"note", why, target_id? } }
@@ -84,7 +84,8 @@ end
 local function source_of(wf, given)
   if type(given) == "string" then
     local own = wf.subjects and wf.subjects.kind == "csv" and wf.subjects or {}
-    return setmetatable({ kind = "csv", file = given, key = own.key, skip_unmatched = own.skip_unmatched }, language.Source)
+    return setmetatable({ kind = "csv", file = given, key = own.key, skip_unmatched = own.skip_unmatched },
+      language.Source)
   end
   if getmetatable(given) == language.Source then return given end
   if type(given) == "table" then return language.list(given) end
@@ -125,7 +126,9 @@ local function new_job(wf, opts, filled)
   if err then return nil, err end
   job.protected, err = subjects.protected(g, wf.protect, job.me)
   if not job.protected then return nil, err end
-  for _, item in ipairs(wf.protect) do job.protects_role_holders = job.protects_role_holders or item.kind == "role_holders" end
+  for _, item in ipairs(wf.protect) do
+    job.protects_role_holders = job.protects_role_holders or item.kind == "role_holders"
+  end
   job.reads = compile.reads_of(wf, filled)
   return job
 end
@@ -259,14 +262,15 @@ local function body_of(job, found, opts)
     workflow = { name = wf.name, version = wf.version, file = wf.file, hash = wf.hash }, params = shown_params(job),
     created_at = now, expires_at = now + wf.limits.expires,
     created_by = job.me and job.me.userPrincipalName or "an application", stages = stages_of(wf), limits = limits,
-    permissions = permissions_of(job), duplicates = json.array(found.duplicates), unmatched = json.array(found.unmatched),
+    permissions = permissions_of(job), duplicates = json.array(found.duplicates),
+    unmatched = json.array(found.unmatched),
     summary = summary, subjects = list,
   }, summary
 end
 
 local function seal(body)
   local text = canonical.encode(body)
-  return { body = json.decode(text), text = text, plan_hash = "sha256:" .. core.sha256(text), approvals = {} }
+  return { body = body, text = text, plan_hash = "sha256:" .. core.sha256(text), approvals = {} }
 end
 
 local function make(wf, given, opts)
@@ -291,11 +295,14 @@ local OPTIONS = { client = "any", params = "table", now = "number" }
 --- Plans: reads, and changes nothing.
 ---@param wf msgraph.offboard.Workflow
 ---@param whom? string|string[]|msgraph.offboard.Source a CSV file, names, or a source; default: the workflow's
----@param opts { client: msgraph.Client, params?: table<string, any>, now?: integer } now: Unix seconds, default os.time()
+---@param opts { client: msgraph.Client, params?: table<string, any>, now?: integer } now: Unix seconds, default
+---  os.time()
 ---@return msgraph.offboard.Plan?
 ---@return msgraph.Error? code "workflow", "subjects", "limits", or what a read failed with; raises for a wrong option
 function M.plan(wf, whom, opts)
-  if getmetatable(wf) ~= language.Workflow then error("plan: a workflow is expected, from ob.load or ob.workflow", 2) end
+  if getmetatable(wf) ~= language.Workflow then
+    error("plan: a workflow is expected, from ob.load or ob.workflow", 2)
+  end
   config.check(opts, OPTIONS, "plan", 3)
   if not (opts and opts.client) then error("plan: 'client' is missing", 2) end
   local ok, plan, err = pcall(task.run, make, wf, whom, opts)
@@ -323,7 +330,8 @@ local function header_of(path, line)
   local header = line and json.decode(line)
   if type(header) ~= "table" or header.format ~= M.FORMAT then return fail("plan_file", path .. ": this is no plan") end
   if math.type(header.version) ~= "integer" or header.version > M.VERSION then
-    return fail("plan_newer", ("%s: made by a newer msgraph (plan version %s, this one reads %d): apply it with that one")
+    return fail("plan_newer",
+      ("%s: made by a newer msgraph (plan version %s, this one reads %d): apply it with that one")
       :format(path, tostring(header.version), M.VERSION))
   end
   return header

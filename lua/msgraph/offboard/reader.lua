@@ -67,7 +67,8 @@ end
 
 local function refuse(method)
   return function()
-    error(("g can only read: return ob.%s { \"/users/%%s\", user.id, body = {...} } to have it done at apply"):format(method), 2)
+    error(("g can only read: return ob.%s { \"/users/%%s\", user.id, body = {...} } to have it done at apply")
+      :format(method), 2)
   end
 end
 

@@ -55,8 +55,10 @@ local function new(method, fields)
   local path = M.path(fields[1], ids)
   local mistake = membership.mistake(method, path, named.body)
   if mistake then error(mistake, 0) end
-  return setmetatable({ method = method, path = path, body = named.body and canonical.encode(named.body),
-    inverse = inverse_of(method, path, named.body, named.before), label = named.label or method .. " " .. path }, Request)
+  return setmetatable({
+    method = method, path = path, body = named.body and canonical.encode(named.body),
+    inverse = inverse_of(method, path, named.body, named.before), label = named.label or method .. " " .. path,
+  }, Request)
 end
 
 --- Raises for what cannot be meant.

@@ -73,6 +73,10 @@ local function undeclared(name, known)
   return ("the global '%s' is not declared: write `local %s`, or did you mean '%s'?"):format(name, name, meant)
 end
 
+local function written(name)
+  return ("the global '%s' is not declared: write `local %s`"):format(name, name)
+end
+
 local function environment(known)
   return setmetatable({}, {
     __index = function(_, name)
@@ -81,7 +85,7 @@ local function environment(known)
       return value
     end,
     __newindex = function(_, name)
-      error(("the global '%s' is not declared: write `local %s`"):format(tostring(name), tostring(name)), 2)
+      error(written(tostring(name)), 2)
     end,
   })
 end
@@ -143,8 +147,8 @@ local function check_globals(chunk, known)
   local found = {}
   for _, use in ipairs(globals.of(chunk)) do
     if use.write or known[use.name] == nil then
-      found[#found + 1] = ("%s:%d: %s"):format(use.source, use.line, use.write
-        and ("the global '%s' is not declared: write `local %s`"):format(use.name, use.name) or undeclared(use.name, known))
+      local message = use.write and written(use.name) or undeclared(use.name, known)
+      found[#found + 1] = ("%s:%d: %s"):format(use.source, use.line, message)
     end
   end
   return found

@@ -59,7 +59,9 @@ end
 
 local function approvals_line(plan)
   local names = {}
-  for i, approval in ipairs(plan.approvals) do names[i] = ("%s (%s)"):format(clean(approval.approver), date(approval.at)) end
+  for i, approval in ipairs(plan.approvals) do
+    names[i] = ("%s (%s)"):format(clean(approval.approver), date(approval.at))
+  end
   return #names > 0 and "Approved by " .. table.concat(names, ", ") or "Approved by nobody yet"
 end
 

@@ -71,7 +71,9 @@ local function parse(text, key)
 end
 
 local function read_csv(source)
-  if not source.file then return fail("the workflow takes its people from a CSV file, and none was given: --users FILE") end
+  if not source.file then
+    return fail("the workflow takes its people from a CSV file, and none was given: --users FILE")
+  end
   local file, reason = io.stdin, nil
   if source.file ~= "-" then file, reason = io.open(source.file, "rb") end
   local text = file and file:read("a")
@@ -205,7 +207,8 @@ end
 ---@return msgraph.Error?
 local function group_id(g, source)
   if source.id then return source.id end
-  local groups = g.list("/groups", { select = { "id", "displayName" }, filter = query.filter("displayName eq ?", source.name) })
+  local groups = g.list("/groups", { select = { "id", "displayName" },
+    filter = query.filter("displayName eq ?", source.name) })
   if #groups == 1 then return groups[1].id end
   return fail(("%d groups are named %q: %s"):format(#groups, source.name, #groups == 0 and "check the name"
     or "give the id, as in ob.group { id = \"…\" }"))
@@ -237,7 +240,9 @@ end
 function M.find(g, source)
   local found, err = SOURCES[source.kind](g, source)
   if not found then return nil, err end
-  if #found.people == 0 then return fail("there is nobody in the list: a plan for nobody is a mistake, not a success") end
+  if #found.people == 0 then
+    return fail("there is nobody in the list: a plan for nobody is a mistake, not a success")
+  end
   return found
 end
 
@@ -275,7 +280,8 @@ function PROTECTED.group(g, item)
   local members, err = of_group(g, item, { "id" })
   if not members then return nil, err end
   local out = {}
-  for _, member in ipairs(members) do out[member.id] = ("it is in the protected group %s"):format(item.name or item.id) end
+  local reason = ("it is in the protected group %s"):format(item.name or item.id)
+  for _, member in ipairs(members) do out[member.id] = reason end
   return out
 end
 

@@ -15,7 +15,9 @@ local remove = {
   reads = { "auth_methods" },
   calls = {},
   already = { not_found = true },
-  hand_off = { default_method = "it is the user's default: change the default in the Entra admin center, then delete it" },
+  hand_off = {
+    default_method = "it is the user's default: change the default in the Entra admin center, then delete it",
+  },
 }
 for _, kind in pairs(KINDS) do
   remove.calls[#remove.calls + 1] = ("DELETE /users/{id}/authentication/%sMethods/{method}"):format(kind)

@@ -5,11 +5,12 @@
 -- shows no trace of them.
 
 -- managementState of a device that is leaving.
-local LEAVING = { retirePending = true, retireIssued = true, wipePending = true, wipeIssued = true, deletePending = true }
+local LEAVING = { retirePending = true, retireIssued = true, wipePending = true, wipeIssued = true,
+  deletePending = true }
 local FAILED = { retireFailed = true, wipeFailed = true }
 
-local MAA <const> = "Intune wants a second administrator to approve this (Multi Admin Approval): approve it in the Intune "
-  .. "admin center, or exclude this app there, then resume"
+local MAA <const> = "Intune wants a second administrator to approve this (Multi Admin Approval): approve it in the "
+  .. "Intune admin center, or exclude this app there, then resume"
 
 local function names_of(devices)
   local names = {}

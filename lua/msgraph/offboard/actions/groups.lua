@@ -10,7 +10,8 @@ local leave = {
   calls = { "DELETE /groups/{id}/members/{id}/$ref", "POST /groups/{id}/owners/$ref",
     "DELETE /groups/{id}/owners/{id}/$ref", "GET /groups/{id}/owners" },
   options = {
-    transfer_sole_ownership_to = { type = "user", about = "who owns what only leavers own; without it, that is a hand-off" },
+    transfer_sole_ownership_to = { type = "user",
+      about = "who owns what only leavers own; without it, that is a hand-off" },
   },
   already = { not_there = true, already_there = true, not_found = true },
   hand_off = {
@@ -22,7 +23,8 @@ local leave = {
 -- ---- membership ---------------------------------------------------------------------------------
 
 local HAND_OFFS = {
-  dynamic = { "entra", "a rule decides who is in it: it goes when the account no longer fits, or with a change of the rule" },
+  dynamic = { "entra",
+    "a rule decides who is in it: it goes when the account no longer fits, or with a change of the rule" },
   synced = { "active-directory", "Active Directory is master of this group", "Remove-ADGroupMember" },
   exchange = { "exchange", "Exchange is master of this group", "Remove-DistributionGroupMember" },
 }
@@ -85,6 +87,9 @@ local function is_group(object)
   return object["@odata.type"] == "#microsoft.graph.group"
 end
 
+local UNKNOWN <const> = "nobody else owns it, and the person to take it over is not known"
+local UNNAMED <const> = "nobody else owns it, and the workflow names no successor"
+
 local function leave_owned(ctx, opts)
   for _, group in ipairs(ctx:read "owned_objects") do
     if is_group(group) then
@@ -95,8 +100,7 @@ local function leave_owned(ctx, opts)
         transfer(ctx, group, successor)
       else
         ctx:hand_off { key = "owner/" .. group.id, target = group.id, name = group.displayName, system = "entra",
-          task = "transfer-ownership", why = opts.transfer_sole_ownership_to and "nobody else owns it, and the person to take "
-            .. "it over is not known" or "nobody else owns it, and the workflow names no successor" }
+          task = "transfer-ownership", why = opts.transfer_sole_ownership_to and UNKNOWN or UNNAMED }
       end
     end
   end

@@ -91,7 +91,8 @@ end
 
 -- ---- the tree that workflows see ----------------------------------------------------------------
 
-local Entry = { __name = "msgraph.offboard.action" } -- an action as it stands: used without options, or called with some
+-- An action as it stands in a workflow: used without options, or called with some.
+local Entry = { __name = "msgraph.offboard.action" }
 
 function Entry.__call(entry, given)
   local use = values.at_caller(use_of, entry[Entry], given)

@@ -20,7 +20,9 @@ local function role_key(record) return record.roleDefinitionId .. " " .. scope_o
 -- Roles by the id of their definition, as far as the tenant uses them.
 local function role_names(ctx)
   local names = {}
-  for _, role in ipairs(ctx:shared("role_names", "/directoryRoles")) do names[role.roleTemplateId] = role.displayName end
+  for _, role in ipairs(ctx:shared("role_names", "/directoryRoles")) do
+    names[role.roleTemplateId] = role.displayName
+  end
   return names
 end
 
