@@ -61,16 +61,15 @@ local function describe(account)
     mail = account.mail, label = account.displayName or account.userPrincipalName }
 end
 
---- The person an option names; nil when there is none (no manager).
+--- The person an option names, who stays; nil when there is none (no manager), or when he leaves with the same plan.
 ---@param value any ob.param, ob.manager, or a name
 ---@return { id: string, userPrincipalName: string, displayName?: string, mail?: string, label: string }?
 function Context:who(value)
   if params.is_reference(value) then return self.params[value.name] end
-  if value == params.MANAGER then
-    local manager = self:read "manager"
-    return manager and describe(manager)
-  end
-  return describe(self.job.people[value:lower()])
+  local account
+  if value == params.MANAGER then account = self:read "manager" else account = self.job.people[value:lower()] end
+  if not account or self.leaving[account.id] then return nil end
+  return describe(account)
 end
 
 --- Calls a function of the workflow.

@@ -87,7 +87,7 @@ local function is_group(object)
   return object["@odata.type"] == "#microsoft.graph.group"
 end
 
-local UNKNOWN <const> = "nobody else owns it, and the person to take it over is not known"
+local UNKNOWN <const> = "nobody else owns it, and who should take it over is not known, or leaves as well"
 local UNNAMED <const> = "nobody else owns it, and the workflow names no successor"
 
 local function leave_owned(ctx, opts)

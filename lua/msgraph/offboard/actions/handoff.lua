@@ -31,7 +31,7 @@ end
 local function for_person(ctx, opts, option, label, verb, params_of)
   if not opts[option] then return end
   local person = ctx:who(opts[option])
-  if not person then return ctx:skip(("%s: the person is not known"):format(option)) end
+  if not person then return ctx:skip(("%s: the person is not known, or leaves as well"):format(option)) end
   hand_off(ctx, option:gsub("_", "-"), label:format(person.label), verb, params_of(person))
 end
 
