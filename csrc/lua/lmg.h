@@ -88,6 +88,12 @@ struct mgc_store *lmg_check_store(lua_State *L, int arg);
 void lmg_transport_register(lua_State *L);
 int  lmg_transport(lua_State *L); /* core.transport */
 
+/* ---- plain functions: lmg_file.c ------------------------------------------------------------- */
+
+int lmg_sha256(lua_State *L);        /* core.sha256 */
+int lmg_random(lua_State *L);        /* core.random */
+int lmg_write_private(lua_State *L); /* core.write_private */
+
 /* Gives a handle's metatable its methods, with close() as __close and __gc. */
 void lmg_new_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction close);
 

@@ -191,13 +191,16 @@ int luaopen_msgraph_core(lua_State *L)
                                          {"child", lmg_child},
                                          {"claims", core_claims},
                                          {"integers", core_integers},
+                                         {"random", lmg_random},
                                          {"retry_after", core_retry_after},
+                                         {"sha256", lmg_sha256},
                                          {"target_fault", core_target_fault},
                                          {"credential", lmg_credential},
                                          {"loopback", lmg_loopback},
                                          {"origin", lmg_origin},
                                          {"store", lmg_store},
                                          {"transport", lmg_transport},
+                                         {"write_private", lmg_write_private},
                                          {NULL, NULL}};
     luaL_checkversion(L);
     lmg_child_register(L);

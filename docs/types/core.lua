@@ -44,6 +44,23 @@ function core.escape(text) end
 ---@return T value the same table; raises when it is nested deeper
 function core.integers(value) end
 
+--- SHA-256.
+---@param bytes string
+---@return string digest 64 lower case hexadecimal digits
+function core.sha256(bytes) end
+
+--- Random bytes of the system's, for secrets.
+---@param n integer 1 to 256
+---@return string bytes
+function core.random(n) end
+
+--- Replaces a file at once, for the owner's eyes only (0600): a reader sees the old one or the new one.
+---@param path string
+---@param bytes string
+---@return true? ok
+---@return string? reason the file is as it was
+function core.write_private(path, bytes) end
+
 ---@class msgraph.core.CredentialOpts   a token, or what one is asked for with
 ---@field token? string              a token that is there already; everything else is left out
 ---@field grant? "client_credentials"|"refresh_token"|"on_behalf_of"|"managed_identity"

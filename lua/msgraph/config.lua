@@ -69,6 +69,11 @@ local function distance(a, b)
   return row[#b]
 end
 
+--- The name that was probably meant.
+---@package
+---@param name string
+---@param allowed table<string, any>
+---@return string?
 local function nearest(name, allowed)
   local best, least
   for candidate in pairs(allowed) do
@@ -77,6 +82,7 @@ local function nearest(name, allowed)
   end
   return best
 end
+M.nearest = nearest
 
 --- Checks an options table against `allowed` (name to type); a mistake raises at the caller's caller.
 ---@param opts table?

@@ -124,6 +124,14 @@ M.HINTS = {
   plan_expired = "make a new plan: what it was made from may have changed",
   not_approved = "have the plan approved: msgraph approve",
   unknown_id = "check the id, and that this is the journal it is in",
+  -- of offboarding
+  workflow = "mend the workflow at the line that is named, or what it was given; msgraph check reads it without a "
+    .. "tenant",
+  subjects = "mend the list, or say in the workflow what is to become of names nobody has: require_match",
+  limits = "plan fewer people, or have whoever answers for the workflow raise its limits",
+  plan_file = "check the name and the folder; a plan is made by msgraph plan",
+  plan_newer = "use the version of msgraph that made it, or plan again",
+  plan_tampered = "plan again: a plan is never changed by hand",
   -- the sign-in's: OAuth's words (RFC 6749 5.2, RFC 8707, and what Entra adds)
   invalid_client = "the app could not prove who it is: check its secret or certificate, and client_id",
   invalid_grant = "what was to be exchanged for a token is no longer good: sign in again",

@@ -34,6 +34,14 @@ function M.array(items)
   return setmetatable(items, array_mt)
 end
 
+--- Whether a table is marked as an array.
+---@package
+---@param value any
+---@return boolean
+function M.is_array(value)
+  return getmetatable(value) == array_mt
+end
+
 -- ---- encoding ---------------------------------------------------------------------------------
 
 -- What lua-cjson can not write everywhere (an empty array, a number of more than 14 digits) goes

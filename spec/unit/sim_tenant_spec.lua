@@ -347,7 +347,7 @@ describe("a path", function()
     { "POST", "/v1.0/me" .. ACTION, 400 },
     { "GET", "/v1.0/users/ada@contoso.com" .. ACTION, 405 },
     { "POST", "/v1.0/users", 405 },
-    { "GET", "/v1.0/groups", 400 },
+    { "GET", "/v1.0/sites", 400 },
     { "GET", "/v2.0/users", 400 },
     { "GET", "/", 400 },
     { "GET", "/v1.0/users/", 200 },

@@ -13,8 +13,11 @@ local M = {}
 --- Every way a command ends. 0 says that all was done: never a timeout, never a half.
 M.EXITS = {
   done        = { 0,   "done" },
+  changes     = { 2,   "with --detailed-exitcode: the plan has something to do" },
   failed      = { 20,  "finished, something failed" },
   human       = { 21,  "finished, a person must look: unknown outcomes, or devices still there when --wait was over" },
+  stale       = { 23,  "the plan has expired, or was changed after it was made; nothing was sent" },
+  caps        = { 24,  "the plan exceeds the limits of its workflow; nothing was sent" },
   auth        = { 30,  "authentication or a missing permission stopped it" },
   usage       = { 64,  "the command line, its files or the environment are wrong; nothing was sent" },
   internal    = { 70,  "a bug in msgraph" },
@@ -23,7 +26,8 @@ M.EXITS = {
 }
 
 local COMMANDS = {
-  "login", "logout", "whoami", "profiles", "doctor", "remove_all_devices", "request", "permissions", "sim",
+  "login", "logout", "whoami", "profiles", "doctor", "remove_all_devices", "request", "permissions", "plan",
+  "show", "approve", "check", "actions", "sim",
 }
 for i, name in ipairs(COMMANDS) do
   COMMANDS[i] = require("msgraph.cli." .. name)

@@ -208,7 +208,8 @@ function M.run(args)
   if not tenant then return "failed", "the tenant could not be started: " .. reason end
   for _, rule in ipairs(args.faults or {}) do tenant:fault(rule) end
   banner(tenant, args)
-  terminal.out(exports(tenant, tenant:token { expires_in = TOKEN_SECONDS }))
+  local scopes = require("msgraph.sim.spec").permissions()
+  terminal.out(exports(tenant, tenant:token { expires_in = TOKEN_SECONDS, scopes = scopes }))
   return serve(tenant)
 end
 

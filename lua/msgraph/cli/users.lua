@@ -2,7 +2,7 @@
 --- Who is meant: the users named on the command line and in a file, each once.
 --
 -- Whatever cannot be a user is found here, before anything is sent, and names its line.
-local csv = require "msgraph.cli.csv"
+local csv = require "msgraph.csv"
 local devices = require "msgraph.devices"
 local terminal = require "msgraph.cli.terminal"
 

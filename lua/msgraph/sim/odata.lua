@@ -205,6 +205,7 @@ local KNOWN = {
 local function read_select(ctx, resource, text)
   if not text then return resource.default end
   local names = {}
+  if resource.default[1] == "@odata.type" then names[1] = "@odata.type" end -- what the item is: no property of it
   for name in text:gmatch("[^,%s]+") do
     if not resource.known[name] then
       return nil, reply.bad_request(ctx, "Parsing OData Select and Expand failed: Could not find a property named '"

@@ -97,6 +97,7 @@ end
 ---@field store msgraph.sim.Store
 ---@field seed integer
 ---@field now number                     Unix seconds
+---@field tenant_id string
 ---@field actions string[]               what the request did, filled by the route
 ---@field request_id string
 ---@field client_request_id string
@@ -120,6 +121,7 @@ local function new_context(tenant, request)
   local now = tenant.clock:now()
   return {
     n = tenant.count, now = now, seed = tenant.seed, store = store_for(tenant, request.method, now),
+    tenant_id = tenant.login.tenant_id,
     method = request.method, path = path, query = query, headers = request.headers, body = request.body,
     plain = request.plain,
     origin = (request.plain and "http://" or "https://") .. (request.headers.host or "localhost"),

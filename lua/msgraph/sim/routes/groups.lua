@@ -11,7 +11,8 @@ local M = {}
 ---@type msgraph.sim.Resource
 M.resource = relation.resource("microsoft.graph.group",
   "id displayName groupTypes mailEnabled securityEnabled mail onPremisesSyncEnabled isAssignableToRole membershipRule "
-    .. "visibility", { known = "@odata.type description mailNickname assignedLicenses", directory = true })
+    .. "visibility", { known = "@odata.type description mailNickname assignedLicenses", filters = "displayName",
+    directory = true })
 
 local function record_of(group)
   return {
@@ -43,7 +44,16 @@ local function get_group(ctx, group)
   return odata.one(ctx, M.resource, "groups", record_of(group))
 end
 
+local function list_groups(ctx)
+  local records = {}
+  for index = 1, groups.COUNT do records[index] = record_of(groups.group(ctx.seed, index)) end
+  return relation.list(ctx, M.resource, "groups", records)
+end
+
 -- ---- lists --------------------------------------------------------------------------------------
+
+local CAST_NEEDS <const> = "The specified cast only works with the request header 'ConsistencyLevel: eventual' and "
+  .. "$count=true."
 
 local function list_members(ctx, group)
   local store = ctx.store
@@ -53,6 +63,15 @@ local function list_members(ctx, group)
     return user, after
   end
   return odata.list(ctx, users.resource, "directoryObjects", walk, 1, store.size)
+end
+
+--- No group is in another here. A cast of what is listed is an advanced query (FACTS 2.5).
+local function list_user_members(ctx, group)
+  local query = odata.query(ctx.query)
+  if (ctx.headers.consistencylevel or ""):lower() ~= "eventual" or query["$count"] ~= "true" then
+    return reply.error(ctx, 400, "Request_UnsupportedQuery", CAST_NEEDS)
+  end
+  return list_members(ctx, group)
 end
 
 local function list_owners(ctx, group)
@@ -78,8 +97,7 @@ end
 local function groups_member_of(ctx)
   local query = odata.query(ctx.query)
   if (ctx.headers.consistencylevel or ""):lower() ~= "eventual" or query["$count"] ~= "true" then
-    return reply.error(ctx, 400, "Request_UnsupportedQuery", "The specified cast only works with the request header "
-      .. "'ConsistencyLevel: eventual' and $count=true.")
+    return reply.error(ctx, 400, "Request_UnsupportedQuery", CAST_NEEDS)
   end
   return relation.list(ctx, M.resource, "groups", groups_of(ctx))
 end
@@ -199,7 +217,9 @@ local function directory(method, path, scopes, run)
 end
 
 M.routes = {
+  directory("GET", "groups", READ, list_groups),
   directory("GET", "groups/{group}", READ, on_group(get_group)),
+  directory("GET", "groups/{group}/transitiveMembers/microsoft.graph.user", READ, on_group(list_user_members)),
   directory("GET", "groups/{group}/members", READ, on_group(list_members)),
   directory("POST", "groups/{group}/members/$ref", MEMBERS, on_group(add_member)),
   directory("DELETE", "groups/{group}/members/{member}/$ref", MEMBERS, on_group(remove_member)),

@@ -1,4 +1,4 @@
-local csv = require "msgraph.cli.csv"
+local csv = require "msgraph.csv"
 
 local function rows(text)
   local records = assert(csv.parse(text))

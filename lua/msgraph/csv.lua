@@ -1,4 +1,4 @@
--- lua/msgraph/cli/csv.lua
+-- lua/msgraph/csv.lua
 --- Reads comma-separated values (RFC 4180), as spreadsheets and PowerShell write them.
 --
 -- Fields end at `,` `;` or a tab, whichever stands in the first line; quotes may hold any of them,

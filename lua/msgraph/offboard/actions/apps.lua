@@ -1,0 +1,66 @@
+-- lua/msgraph/offboard/actions/apps.lua
+--- Applications: roles the user has in them, and consents he gave.
+
+-- Whether something of a list is gone, by its id.
+local function gone(list, id)
+  for _, record in ipairs(list) do
+    if record.id == id then return "no" end
+  end
+  return "yes"
+end
+
+local app_roles = {
+  id = "app_roles.remove_all", version = 1, effect = "converge", danger = "disruptive", settle = 15,
+  about = "takes away what the user is assigned in applications; what comes with a group goes with the group",
+  reads = { "app_role_assignments" },
+  calls = { "DELETE /users/{id}/appRoleAssignments/{id}" },
+  already = { not_found = true },
+}
+
+function app_roles.plan(ctx)
+  local own = 0
+  for _, record in ipairs(ctx:read "app_role_assignments") do
+    if record.principalId == ctx.user.id then
+      own = own + 1
+      ctx:op { target = record.id, name = record.resourceDisplayName,
+        request = ctx.thing:request("remove_app_role_assignment", record.id),
+        inverse = { method = "POST", path = ctx.path .. "/appRoleAssignments", body = { principalId = ctx.user.id,
+          resourceId = record.resourceId, appRoleId = record.appRoleId } },
+        label = ("Take away the app %s"):format(record.resourceDisplayName) }
+    else
+      ctx:skip(("%s comes with the group %s, and goes with it"):format(record.resourceDisplayName,
+        record.principalDisplayName), record.id)
+    end
+  end
+  if own == 0 then ctx:unchanged("no applications are assigned to the user himself") end
+end
+
+function app_roles.probe(g, op)
+  return gone(g.list("/users/%s/appRoleAssignments", op.subject_id), op.target_id)
+end
+
+local grants = {
+  id = "grants.remove_all", version = 1, effect = "converge", danger = "disruptive", settle = 15,
+  about = "withdraws the consents the user gave to applications",
+  reads = { "oauth_grants" },
+  calls = { "DELETE /oauth2PermissionGrants/{id}" },
+  already = { not_found = true },
+}
+
+function grants.plan(ctx)
+  local list = ctx:read "oauth_grants"
+  if #list == 0 then return ctx:unchanged("no consents") end
+  for _, record in ipairs(list) do
+    ctx:op { target = record.id, name = record.clientId, request = ctx.thing:request("remove_oauth_grant", record.id),
+      inverse = { method = "POST", path = "/oauth2PermissionGrants", body = { clientId = record.clientId,
+        consentType = record.consentType, principalId = record.principalId, resourceId = record.resourceId,
+        scope = record.scope } },
+      label = ("Withdraw the consent to %s (%s)"):format(record.clientId, (record.scope or ""):match("^%s*(.-)%s*$")) }
+  end
+end
+
+function grants.probe(g, op)
+  return gone(g.list("/users/%s/oauth2PermissionGrants", op.subject_id), op.target_id)
+end
+
+return { app_roles, grants }

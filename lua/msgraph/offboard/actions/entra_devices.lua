@@ -1,0 +1,43 @@
+-- lua/msgraph/offboard/actions/entra_devices.lua
+--- Device objects of the directory: what a device signs in as.
+local disable = {
+  id = "entra_devices.disable", version = 1, effect = "converge", danger = "disruptive", settle = 15,
+  about = "disables the device objects that the user owns or has registered",
+  reads = { "registered_devices", "owned_devices" },
+  calls = { "PATCH /devices/{id}" },
+  already = { not_found = true },
+}
+
+-- Owned and registered overlap.
+local function each_once(...)
+  local out, seen = {}, {}
+  for _, list in ipairs { ... } do
+    for _, device in ipairs(list) do
+      if not seen[device.id] then
+        seen[device.id], out[#out + 1] = true, device
+      end
+    end
+  end
+  return out
+end
+
+function disable.plan(ctx)
+  local devices = each_once(ctx:read "registered_devices", ctx:read "owned_devices")
+  if #devices == 0 then return ctx:unchanged("no devices in the directory") end
+  for _, device in ipairs(devices) do
+    local thing = ctx.client:device(device.id)
+    if device.accountEnabled == false then
+      ctx:unchanged(("%s is disabled already"):format(device.displayName), device.id)
+    else
+      ctx:op { target = device.id, name = device.displayName, request = thing:request("disable"),
+        inverse = thing:request("enable"), label = ("Disable the device %s"):format(device.displayName) }
+    end
+  end
+end
+
+function disable.probe(g, op)
+  local device = g.get("/devices/%s", op.target_id, { select = { "id", "accountEnabled" } })
+  return (not device or device.accountEnabled == false) and "yes" or "no"
+end
+
+return { disable }

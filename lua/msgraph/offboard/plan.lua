@@ -1,0 +1,421 @@
+-- lua/msgraph/offboard/plan.lua
+--- A plan: what will be done to whom, before anything is done. The contract between who plans, approves, applies and
+--- reports; docs/plan.md is the same for people.
+--
+-- A plan file is lines of JSON. The first says what it is, the second is the plan in its canonical form
+-- (msgraph.offboard.canonical), whose bytes the hash is taken over; each line after that is an approval.
+--
+--   1  { "format": "msgraph-plan", "version": 1, "plan_hash": "sha256:…" }
+--   2  the body, below
+--   3… { "approver": "…", "plan_hash": "sha256:…", "danger_max": "destructive", "at": 1764000000 }
+--
+-- body = {
+--   tenant_id, endpoint            -- where it holds; apply refuses any other
+--   workflow = { name, version, file?, hash? }   -- hash of the file's text. Own steps need the file for their probe
+--   params = { name = value }      -- as given; a person as an object id, ob.manager as { manager = true }
+--   created_at, expires_at         -- Unix seconds;   created_by: principal name, or "an application"
+--   stages = { { name, after = { names }, on_error = "continue"|"skip-subject"|"stop", wait = seconds } }
+--                                  -- in an order in which each stands after those it comes after
+--   limits = { waves = { counts }, halt = { failed?, needs_human?, first_wave_failed? }, … }  -- as the workflow says,
+--                                  -- but waves: how many people in all have been begun when each wave ends
+--   permissions = { delegated = { names }, application = { names } }   -- what applying and planning need
+--   duplicates, unmatched          -- lines for people: names that were left out
+--   summary = { people, refused, operations, hand_offs, unchanged, skipped, by_danger, by_action }
+--   subjects = { subject }         -- in the order of the list
+-- }
+-- subject = {
+--   id, label, user_principal_name, where   -- where he was named: "line 3"
+--   wave                           -- from 0; absent when refused
+--   refused?                       -- why nothing is done to him; he has no operations then
+--   guard = { path, expect }       -- what must still hold: what `path` answers has these properties. After an
+--                                  -- operation with `sets` was applied in this run, those values are expected instead
+--   params = { name = { id, … } | value }   -- his own, ob.manager looked up
+--   snapshot = { account = …, memberships = …, … }   -- everything that was read, by msgraph.offboard.reads
+--   ops = { op }, notes = { { stage, action, status = "unchanged"|"skipped"|"note", why, target_id? } }
+-- }
+-- op = {
+--   key                            -- "contain/account.disable/<target id>": stable, one of a kind in its subject
+--   action, action_version         -- of msgraph.offboard.actions; "step" for an own step, whose name is its stage's
+--   subject_id, target_id, name?   -- ids to act on; the name is for people
+--   stage, deps?                   -- keys of operations of the same subject that must have ended well before
+--   effect = "converge"|"command"|"once", danger = "safe"|"disruptive"|"destructive"|"irreversible"
+--   desired = { method, path, body? } -- `body` is JSON text, to be sent as it is
+--           | { method, path, body, secret = { at = { keys }, kind = "password", length } }
+--                                  -- made when it is sent and put at that place: msgraph.offboard.secret
+--           | { hand_off = { system, task, why, powershell? } }   -- a person's work: "needs_human" from the start
+--   guard?                         -- as the subject's, for this operation alone
+--   inverse? = { method, path, body? }, no_inverse?   -- what puts it back; or why nothing does
+--   sets?                          -- properties of the subject's guard that this changes
+--   label, about?                  -- for people
+-- }
+--
+-- There is no secret in a plan: passwords are made when they are sent, and bodies hold ids and states.
+local actions = require "msgraph.offboard.actions"
+local canonical = require "msgraph.offboard.canonical"
+local compile = require "msgraph.offboard.compile"
+local config = require "msgraph.config"
+local core = require "msgraph.core"
+local errors = require "msgraph.errors"
+local json = require "msgraph.json"
+local language = require "msgraph.offboard.language"
+local params = require "msgraph.offboard.params"
+local reader = require "msgraph.offboard.reader"
+local reads = require "msgraph.offboard.reads"
+local subjects = require "msgraph.offboard.subjects"
+local task = require "msgraph.task"
+local values = require "msgraph.offboard.values"
+
+local M = {}
+
+---@class msgraph.offboard.Plan
+---@field body table        see above
+---@field plan_hash string
+---@field approvals table[]
+---@field package text string the body's bytes
+
+M.FORMAT, M.VERSION = "msgraph-plan", 1
+
+local function fail(code, message)
+  return nil, errors.new { kind = "invalid", code = code, message = message }
+end
+
+-- ---- making -------------------------------------------------------------------------------------
+
+local function source_of(wf, given)
+  if type(given) == "string" then
+    local own = wf.subjects and wf.subjects.kind == "csv" and wf.subjects or {}
+    return setmetatable({ kind = "csv", file = given, key = own.key, skip_unmatched = own.skip_unmatched },
+      language.Source)
+  end
+  if getmetatable(given) == language.Source then return given end
+  if type(given) == "table" then return language.list(given) end
+  return wf.subjects
+end
+
+-- An app is nobody.
+local function who_plans(g)
+  local ok, me = pcall(g.get, "/me", { select = { "id", "userPrincipalName" } })
+  if ok then return me end
+  if errors.Error.is(me) and me.kind == "invalid" then return nil end
+  error(me, 0)
+end
+
+-- People whom parameters and options name, and those whose value is one person's for all.
+local function names_of(wf, filled)
+  local names = {}
+  for name, param in pairs(wf.params) do
+    if param.type == "user" and type(filled[name]) == "string" then names[#names + 1] = filled[name] end
+  end
+  for _, stage in ipairs(wf.stages) do
+    for _, use in ipairs(stage.uses or {}) do
+      for option, spec in pairs(use.action.options or {}) do
+        if spec.type == "user" and type(use.opts[option]) == "string" then names[#names + 1] = use.opts[option] end
+      end
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+local function new_job(wf, opts, filled)
+  local g = reader.new(opts.client)
+  local job = { workflow = wf, client = opts.client, reader = g, params = filled, shared = {}, leaving = {} }
+  job.me, job.tenant = who_plans(g), g.list("/organization", { select = { "id" } })[1]
+  local names, err = names_of(wf, filled), nil
+  if names[1] then job.people, err = subjects.resolve(g, names, "a person the workflow or a param names") end
+  if err then return nil, err end
+  job.protected, err = subjects.protected(g, wf.protect, job.me)
+  if not job.protected then return nil, err end
+  for _, item in ipairs(wf.protect) do
+    job.protects_role_holders = job.protects_role_holders or item.kind == "role_holders"
+  end
+  job.reads = compile.reads_of(wf, filled)
+  return job
+end
+
+local function plan_people(job, people)
+  task.map(people, { batch = true }, function(person) return compile.look(job, person) end)
+  for _, person in ipairs(people) do job.leaving[person.id] = not person.refused or nil end
+  task.map(people, { batch = true }, function(person) return compile.plan(job, person) end)
+end
+
+-- ---- limits -------------------------------------------------------------------------------------
+
+local function tally(people, found)
+  local summary = { people = #people, refused = 0, operations = 0, hand_offs = 0, unchanged = 0, skipped = 0,
+    by_danger = {}, by_action = {}, unmatched = #found.unmatched, duplicates = #found.duplicates }
+  local function count(set, name) set[name] = (set[name] or 0) + 1 end
+  for _, person in ipairs(people) do
+    if person.refused then summary.refused = summary.refused + 1 end
+    for _, op in ipairs(person.ops) do
+      if op.desired.hand_off then
+        summary.hand_offs = summary.hand_offs + 1
+      else
+        summary.operations = summary.operations + 1
+        count(summary.by_danger, op.danger)
+        count(summary.by_action, op.action == "step" and op.stage or op.action)
+      end
+    end
+    for _, item in ipairs(person.notes) do
+      if summary[item.status] then summary[item.status] = summary[item.status] + 1 end
+    end
+  end
+  return summary
+end
+
+local function excesses(limits, summary)
+  local out = {}
+  local function check(count, most, what)
+    if most and count > most then out[#out + 1] = ("%d %s, at most %d"):format(count, what, most) end
+  end
+  check(summary.people - summary.refused, limits.subjects, "people")
+  for _, danger in ipairs { "disruptive", "destructive", "irreversible" } do
+    check(summary.by_danger[danger] or 0, limits[danger], danger .. " operations")
+  end
+  return out
+end
+
+-- How many people in all have been begun when each wave ends; a wave that adds nobody is none.
+local function wave_ends(waves, total)
+  local ends = {}
+  for _, wave in ipairs(waves) do
+    local count = math.min(values.count_of(wave, total), total)
+    if count > (ends[#ends] or 0) then ends[#ends + 1] = count end
+  end
+  return ends
+end
+
+local function give_waves(people, ends)
+  local n, wave = 0, 1
+  for _, person in ipairs(people) do
+    if not person.refused then
+      n = n + 1
+      while n > ends[wave] do wave = wave + 1 end
+      person.wave = wave - 1
+    end
+  end
+end
+
+-- ---- the body -----------------------------------------------------------------------------------
+
+local function subject_of(person)
+  local account = person.account
+  local snapshot = { account = account }
+  for name, value in pairs(person.data) do snapshot[name] = value or nil end
+  return {
+    id = person.id, label = account.displayName or account.userPrincipalName, where = person.where,
+    user_principal_name = account.userPrincipalName, wave = person.wave, refused = person.refused,
+    guard = { path = subjects.path(person.id) .. "?$select=id,accountEnabled",
+      expect = { accountEnabled = account.accountEnabled } },
+    params = person.params or {}, snapshot = snapshot, ops = json.array(person.ops), notes = json.array(person.notes),
+  }
+end
+
+local function shown_params(job)
+  local out = {}
+  for name, value in pairs(job.params) do
+    if value == params.MANAGER then
+      out[name] = { manager = true }
+    elseif job.workflow.params[name].type == "user" then
+      out[name] = job.people[value:lower()].id
+    else
+      out[name] = value
+    end
+  end
+  return out
+end
+
+local function stages_of(wf)
+  local out = {}
+  for i, stage in ipairs(wf.stages) do
+    out[i] = { name = stage.name, after = json.array(stage.after), on_error = stage.on_error, wait = stage.wait }
+  end
+  return out
+end
+
+local function permissions_of(job)
+  local calls, own = {}, {}
+  for _, name in ipairs(job.reads) do calls[#calls + 1] = reads.call(name) end
+  calls[#calls + 1] = "GET /users"
+  for _, stage in ipairs(job.workflow.stages) do
+    for _, use in ipairs(stage.uses or {}) do table.move(use.action.calls, 1, #use.action.calls, #calls + 1, calls) end
+    for _, name in ipairs(stage.step and stage.step.permissions or {}) do own[#own + 1] = name end
+  end
+  local needs = actions.permissions(calls)
+  for _, kind in ipairs { "delegated", "application" } do
+    needs[kind] = json.array(table.move(own, 1, #own, #needs[kind] + 1, needs[kind]))
+  end
+  return needs
+end
+
+local function body_of(job, found, opts)
+  local wf, people, now = job.workflow, found.people, opts.now or os.time()
+  local summary = tally(people, found)
+  local ends = wave_ends(wf.limits.waves, summary.people - summary.refused)
+  give_waves(people, ends)
+  local limits, list = {}, {}
+  for name, value in pairs(wf.limits) do limits[name] = value end
+  limits.waves = json.array(ends)
+  for i, person in ipairs(people) do list[i] = subject_of(person) end
+  return {
+    tenant_id = job.tenant and job.tenant.id, endpoint = opts.client.endpoint,
+    workflow = { name = wf.name, version = wf.version, file = wf.file, hash = wf.hash }, params = shown_params(job),
+    created_at = now, expires_at = now + wf.limits.expires,
+    created_by = job.me and job.me.userPrincipalName or "an application", stages = stages_of(wf), limits = limits,
+    permissions = permissions_of(job), duplicates = json.array(found.duplicates),
+    unmatched = json.array(found.unmatched),
+    summary = summary, subjects = list,
+  }, summary
+end
+
+local function seal(body)
+  local text = canonical.encode(body)
+  return { body = body, text = text, plan_hash = "sha256:" .. core.sha256(text), approvals = {} }
+end
+
+local function make(wf, given, opts)
+  local filled, reason = params.fill(wf.params, opts.params or {})
+  if not filled then return fail("workflow", reason) end
+  local source = source_of(wf, given)
+  if not source then return fail("subjects", "the workflow does not say whom: give a list, or --users FILE") end
+  local job, err = new_job(wf, opts, filled)
+  if not job then return nil, err end
+  local found
+  found, err = subjects.find(job.reader, source)
+  if not found then return nil, err end
+  plan_people(job, found.people)
+  local body, summary = body_of(job, found, opts)
+  local over = excesses(wf.limits, summary)
+  if over[1] then return fail("limits", "the plan exceeds the workflow's limits: " .. table.concat(over, "; ")) end
+  return seal(body)
+end
+
+local OPTIONS = { client = "any", params = "table", now = "number" }
+
+--- Plans: reads, and changes nothing.
+---@param wf msgraph.offboard.Workflow
+---@param whom? string|string[]|msgraph.offboard.Source a CSV file, names, or a source; default: the workflow's
+---@param opts { client: msgraph.Client, params?: table<string, any>, now?: integer } now: Unix seconds, default
+---  os.time()
+---@return msgraph.offboard.Plan?
+---@return msgraph.Error? code "workflow", "subjects", "limits", or what a read failed with; raises for a wrong option
+function M.plan(wf, whom, opts)
+  if getmetatable(wf) ~= language.Workflow then
+    error("plan: a workflow is expected, from ob.load or ob.workflow", 2)
+  end
+  config.check(opts, OPTIONS, "plan", 3)
+  if not (opts and opts.client) then error("plan: 'client' is missing", 2) end
+  local ok, plan, err = pcall(task.run, make, wf, whom, opts)
+  if ok then return plan, err end
+  if errors.Error.is(plan) then return nil, plan end
+  error(plan, 0)
+end
+
+-- ---- files --------------------------------------------------------------------------------------
+
+--- Writes a plan: at once, for the owner's eyes only.
+---@param plan msgraph.offboard.Plan
+---@param path string
+---@return true? ok
+---@return msgraph.Error? code "plan_file"
+function M.save(plan, path)
+  local lines = { canonical.encode { format = M.FORMAT, version = M.VERSION, plan_hash = plan.plan_hash }, plan.text }
+  for _, approval in ipairs(plan.approvals) do lines[#lines + 1] = canonical.encode(approval) end
+  local ok, reason = core.write_private(path, table.concat(lines, "\n") .. "\n")
+  if not ok then return fail("plan_file", reason) end
+  return true
+end
+
+local function header_of(path, line)
+  local header = line and json.decode(line)
+  if type(header) ~= "table" or header.format ~= M.FORMAT then return fail("plan_file", path .. ": this is no plan") end
+  if math.type(header.version) ~= "integer" or header.version > M.VERSION then
+    return fail("plan_newer",
+      ("%s: made by a newer msgraph (plan version %s, this one reads %d): apply it with that one")
+      :format(path, tostring(header.version), M.VERSION))
+  end
+  return header
+end
+
+local function approvals_of(path, lines, hash)
+  local approvals = {}
+  for i = 3, #lines do
+    local approval = json.decode(lines[i])
+    if type(approval) ~= "table" or approval.plan_hash ~= hash then
+      return fail("plan_tampered", ("%s: line %d is no approval of this plan"):format(path, i))
+    end
+    approvals[#approvals + 1] = approval
+  end
+  return approvals
+end
+
+--- Reads a plan. That it has expired is no error here: it can still be shown.
+---@param path string
+---@return msgraph.offboard.Plan?
+---@return msgraph.Error? code "plan_file", "plan_newer", "plan_tampered"
+function M.load(path)
+  local file, reason = io.open(path, "rb")
+  local text = file and file:read("a")
+  if file then file:close() end
+  if not text then return fail("plan_file", reason or path .. ": it cannot be read") end
+  local lines = {}
+  for line in text:gmatch("([^\n]+)\n") do lines[#lines + 1] = line end
+  local header, err = header_of(path, lines[1])
+  if not header then return nil, err end
+  local hash = "sha256:" .. core.sha256(lines[2] or "")
+  if hash ~= header.plan_hash then
+    return fail("plan_tampered", path .. ": it was changed after it was made (its hash does not fit): plan again")
+  end
+  local approvals
+  approvals, err = approvals_of(path, lines, hash)
+  if not approvals then return nil, err end
+  return { body = json.decode(lines[2]), text = lines[2], plan_hash = hash, approvals = approvals }
+end
+
+--- Whether a plan may still be applied.
+---@param plan msgraph.offboard.Plan
+---@param now? integer Unix seconds
+---@return true? ok
+---@return msgraph.Error? code "plan_expired"
+function M.check_age(plan, now)
+  local expires = plan.body.expires_at
+  if (now or os.time()) < expires then return true end
+  return fail("plan_expired", ("the plan expired at %s: what it knows is too old, plan again")
+    :format(os.date("!%Y-%m-%d %H:%M UTC", expires)))
+end
+
+-- ---- approval -----------------------------------------------------------------------------------
+
+local RANK = {}
+for rank, danger in ipairs(actions.DANGERS) do RANK[danger] = rank end
+
+--- The highest danger in a plan.
+---@param plan msgraph.offboard.Plan
+---@return string
+function M.danger_max(plan)
+  local highest = 1
+  for danger in pairs(plan.body.summary.by_danger) do highest = math.max(highest, RANK[danger]) end
+  return actions.DANGERS[highest]
+end
+
+--- Binds an approver to the plan's hash. Once is enough: a name that has approved is not added again.
+---@param plan msgraph.offboard.Plan
+---@param approver string
+---@param now? integer Unix seconds
+---@return true? ok
+---@return msgraph.Error? code "plan_expired"; raises for a name that is none
+function M.approve(plan, approver, now)
+  if type(approver) ~= "string" or not approver:find("%S") or approver:find("%c") then
+    error("approve: the name of the approver is expected", 2)
+  end
+  local ok, err = M.check_age(plan, now)
+  if not ok then return nil, err end
+  for _, approval in ipairs(plan.approvals) do
+    if approval.approver == approver then return true end
+  end
+  table.insert(plan.approvals, { approver = approver, plan_hash = plan.plan_hash, danger_max = M.danger_max(plan),
+    at = now or os.time() })
+  return true
+end
+
+return M

@@ -1,0 +1,58 @@
+-- lua/msgraph/offboard/reads.lua
+--- What can be known about a person: one request each, made for many people at once.
+--
+-- The properties named here are what a plan remembers of a person (the snapshot), and all an action sees.
+local query = require "msgraph.query"
+
+local M = {}
+
+--- Of the account itself; read when people are found.
+M.ACCOUNT = { "id", "userPrincipalName", "displayName", "mail", "accountEnabled", "userType", "department", "jobTitle",
+  "onPremisesSyncEnabled", "onPremisesSamAccountName", "licenseAssignmentStates" }
+
+local function of_principal(id) return query.filter("principalId eq ?", id) end
+
+---@class msgraph.offboard.Read
+---@field path string       with {id}
+---@field select? string[]
+---@field one? boolean      one object, or none; else a list
+---@field filter? fun(id: string): string
+---@type table<string, msgraph.offboard.Read>
+M.reads = {
+  manager = { path = "/users/{id}/manager", one = true, select = { "id", "displayName", "userPrincipalName", "mail" } },
+  memberships = { path = "/users/{id}/memberOf", select = { "id", "displayName", "groupTypes", "mailEnabled",
+    "onPremisesSyncEnabled", "isAssignableToRole" } },
+  owned_objects = { path = "/users/{id}/ownedObjects", select = { "id", "displayName" } },
+  auth_methods = { path = "/users/{id}/authentication/methods" },
+  managed_devices = { path = "/users/{id}/managedDevices", select = { "id", "userId", "deviceName", "operatingSystem",
+    "managedDeviceOwnerType", "enrolledDateTime", "managementState", "model", "serialNumber", "azureADDeviceId" } },
+  registered_devices = { path = "/users/{id}/registeredDevices", select = { "id", "deviceId", "displayName",
+    "accountEnabled" } },
+  owned_devices = { path = "/users/{id}/ownedDevices", select = { "id", "deviceId", "displayName", "accountEnabled" } },
+  role_assignments = { path = "/roleManagement/directory/roleAssignments", filter = of_principal },
+  active_roles = { path = "/roleManagement/directory/roleAssignmentScheduleInstances", filter = of_principal },
+  eligible_roles = { path = "/roleManagement/directory/roleEligibilityScheduleInstances", filter = of_principal },
+  app_role_assignments = { path = "/users/{id}/appRoleAssignments" },
+  oauth_grants = { path = "/users/{id}/oauth2PermissionGrants" },
+}
+
+--- The request a read makes, for the permissions' index.
+---@param name string
+---@return string "GET /users/{id}/memberOf"
+function M.call(name) return "GET " .. M.reads[name].path end
+
+--- Reads; raises the msgraph.Error.
+---@param g msgraph.offboard.Reader
+---@param name string
+---@param id string object id
+---@return table? value a list, or one object; nil: there is none
+function M.read(g, name, id)
+  local row = M.reads[name]
+  local opts = { select = row.select, filter = row.filter and row.filter(id) }
+  local template, used = row.path:gsub("{id}", "%%s")
+  local fetch = row.one and g.get or g.list
+  if used == 0 then return fetch(template, opts) end
+  return fetch(template, id, opts)
+end
+
+return M
