@@ -22,7 +22,7 @@ enum { LONGEST = 100000 };
 static const char server_script[] =
     "local sim = require 'msgraph.sim'\n"
     "tenant = assert(sim.start { users = 10, seed = 1, speed = 600 })\n"
-    "return tenant.endpoint, tenant.ca_file, tenant:token()\n";
+    "return tenant.endpoint, tenant.ca_file, tenant:token { expires_in = 1e9 }\n";
 
 static const char guest_script[] =
     "local endpoint, ca_file, token = ...\n"
