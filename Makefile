@@ -135,7 +135,7 @@ $(BUILD)/spec/core/%: $(BUILD)/spec/core/%.o $(SUPPORT) $(CORE_A)
 $(BUILD)/spec/host/%: $(BUILD)/spec/host/%.o $(if $(filter asan,$(FLAVOUR)),$(BUILD)/spec/support/asan.o)
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) $^ -o $@ $(LUA_LIBS) $(HOST_LIBS)
 
-$(BUILD)/spec/host/test_store: HOST_LIBS = $(STORE_LIBS)
+$(BUILD)/spec/host/test_sqlite: HOST_LIBS = $(STORE_LIBS)
 
 $(BUILD)/bench/%.so: $(BUILD)/bench/%.o
 	$(CC) $(CFLAGS) $(MG_CFLAGS) $(LDFLAGS) -shared $^ -o $@

@@ -40,8 +40,8 @@ local function people(n, ops)
 end
 
 local function plan_of(j, hash)
-  return assert(j:add_plan { tenant_id = "contoso", workflow_name = "leaver", workflow_hash = "w", plan_hash = hash or "p",
-    created_by = "ada", expires_at = NEVER, params = { ticket = "INC1" } })
+  return assert(j:add_plan { tenant_id = "contoso", workflow_name = "leaver", workflow_hash = "w",
+    plan_hash = hash or "p", created_by = "ada", expires_at = NEVER, params = { ticket = "INC1" } })
 end
 
 local function start(j, subjects, options, plan)
@@ -121,7 +121,8 @@ describe("a journal", function()
     local id = plan_of(j)
     local subjects = { person(1), person(2, { op("wipe", { danger = "irreversible" }) }) }
     assert(j:approve(id, "p", "boss", "destructive"))
-    local err = refused("not_approved", j:start_run { plan_id = id, mode = "apply", actor = "ada", subjects = subjects })
+    local err = refused("not_approved", j:start_run { plan_id = id, mode = "apply", actor = "ada",
+      subjects = subjects })
     assert.matches("irreversible operations, and is approved for destructive", err.message)
     assert.same({}, j:runs())
     assert(j:approve(id, "p", "boss", "irreversible"))
@@ -423,7 +424,8 @@ describe("an outcome", function()
     refused("lease_lost", w:settle { { subj = 1, op = 1, n = a.n, state = "changed", http_status = 200 } })
     local state, subject = state_of(j, run, 1)
     assert.same({ "unknown", "changed", 1 }, { state, subject.ops[1].outcome, subject.ops[1].late })
-    assert.error_matches(function() other:settle { { subj = 1, op = 1, state = "unchanged" } } end, "only a read can tell")
+    assert.error_matches(function() other:settle { { subj = 1, op = 1, state = "unchanged" } } end,
+      "only a read can tell")
     assert(other:settle { { subj = 1, op = 1, state = "changed" } }) -- on that evidence
     j:close()
   end)
@@ -449,7 +451,8 @@ describe("an outcome", function()
     assert.error_matches(function() w:settle { { subj = 1, op = 1, state = "changed" } } end, "needs its n")
     assert.error_matches(function() w:settle { { subj = 1, op = 1, n = 2, state = "changed" } } end, "not its last")
     assert.error_matches(function() w:settle { { subj = 1, op = 7, state = "changed" } } end, "no operation 7")
-    assert.error_matches(function() w:settle { { subj = 1, op = 1, n = 1, state = "skipped" } } end, "can not become skipped")
+    assert.error_matches(function() w:settle { { subj = 1, op = 1, n = 1, state = "skipped" } } end,
+      "can not become skipped")
     assert.equal("intent", assert(w.journal:read_op(w.journal.db, w.run_id, 1, 1)).state)
     j:close()
   end)
@@ -468,14 +471,16 @@ describe("what may be sent again", function()
     { "a once told to come back (503)", "intent", "once", { http_status = 503, retry_after_ms = 1000 }, false },
     { "a once that was throttled", "intent", "once", { http_status = 429 }, true },
     { "a once that never left", "intent", "once", { sent = false }, true },
-    { "an unknown converge nobody can tell of", "unknown", "converge", { probe = "cannot_tell", read_at = over }, true },
-    { "an unknown command that a read shows was not done", "unknown", "command", { probe = "no", read_at = over }, true },
+    { "an unknown converge nobody can tell of", "unknown", "converge", { probe = "cannot_tell", read_at = over },
+      true },
+    { "an unknown command that was not done", "unknown", "command", { probe = "no", read_at = over }, true },
     { "an unknown command read too early", "unknown", "command", { probe = "no", read_at = over - 1 }, false },
     { "an unknown command with no time of its read", "unknown", "command", { probe = "no" }, false },
     { "an unknown command nobody can tell of", "unknown", "command", { probe = "cannot_tell", read_at = over }, false },
     { "an unknown command that was done", "unknown", "command", { probe = "yes", read_at = over }, false },
     { "an unknown once whose probe is no authority", "unknown", "once", { probe = "no", read_at = over }, false },
-    { "an unknown once whose probe is one", "unknown", "once", { probe = "no", read_at = over, authoritative = true }, true },
+    { "an unknown once whose probe is one", "unknown", "once", { probe = "no", read_at = over, authoritative = true },
+      true },
     { "an unknown once nobody can tell of", "unknown", "once", { probe = "cannot_tell", read_at = over,
       authoritative = true }, false },
     { "an unknown, without a read", "unknown", "converge", {}, false },

@@ -1,4 +1,4 @@
-/* spec/host/test_store.c - msgraph.store while memory runs dry at allocation n, Lua's or SQLite's, for
+/* spec/host/test_sqlite.c - msgraph.store while memory runs dry at allocation n, Lua's or SQLite's, for
  * n = 0, 1, 2, ... until the scenario passes untouched.
  *
  * After each n the database must still be whole and take a transaction: the failed one left nothing, not
@@ -176,5 +176,5 @@ int main(void)
     snprintf(path, sizeof path, "%s/x.db", folder);
     unlink(path);
     rmdir(folder);
-    return REPORT("store");
+    return REPORT("sqlite");
 }
