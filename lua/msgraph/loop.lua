@@ -68,6 +68,18 @@ local function next_timer()
   return timers[1]
 end
 
+-- Passes over tasks that were cancelled while they stood in a queue.
+local function skip_ended()
+  while ready[first] and ready[first].done do
+    ready[first] = false
+    first = first + 1
+  end
+  while fresh[next_fresh] and fresh[next_fresh].done do
+    fresh[next_fresh] = false
+    next_fresh = next_fresh + 1
+  end
+end
+
 -- Whether a task can go on, or begin, right now: one that has something to do, and any at all.
 local function is_busy()
   return ready[first] ~= nil or fresh[next_fresh] ~= nil and asked < ROOM
@@ -127,6 +139,7 @@ function M.open(owner)
 end
 
 local function idle()
+  skip_ended()
   return not ready[first] and not fresh[next_fresh] and not next(waiting) and not next_timer() and not resting[1]
 end
 

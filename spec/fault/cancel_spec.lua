@@ -25,9 +25,9 @@ local function held()
     end
   end
   for _, fn in pairs(loop) do look(fn) end
-  local function size(list)
+  local function size(list) -- a task that has ended may stand in a queue until the next turn passes over it
     local n = 0
-    for _, one in pairs(list) do n = n + (one and 1 or 0) end
+    for _, one in pairs(list) do n = n + (one and not one.done and 1 or 0) end
     return n
   end
   local alive = 0
@@ -94,6 +94,26 @@ local function round(client, users, seed)
 end
 
 describe("a thousand tasks, cancelled at random points", function()
+  it("take their memory with them", function()
+    -- not in this process
+    local tenant <close> = program.start { helper.ROOT .. "bin/msgraph", "sim", "--users", "1000" }
+    program.await(function() return tenant:output():find "TOKEN=[^\n]+\n" end)
+    local function exported(name) return tenant:output():match(name .. "='([^']*)'") end
+    local client <close> = helper.client(exported "ENDPOINT", { ca_file = exported "CA_FILE",
+      auth = graph.auth.token(exported "ACCESS_TOKEN") })
+    local users = client:list("/users", { top = 999, select = { "id" } })
+    for seed = 1, 2 do round(client, users, seed) end
+    collectgarbage()
+    collectgarbage()
+    local lua, whole = collectgarbage "count", helper.resident()
+    for seed = 3, 4 do round(client, users, seed) end
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(collectgarbage "count" - lua < 256, "Lua holds more KiB: " .. collectgarbage "count" - lua)
+    assert.is_true(helper.resident() - whole < 4096, "the process holds more KiB: " .. helper.resident() - whole)
+    assert.same(NOTHING, held())
+  end)
+
   for _, seed in ipairs { 1, 2 } do
     it("leave nothing behind: seed " .. seed, function()
       local tenant <close> = assert(sim.start { users = 1000, seed = seed, latency = 0.005,
@@ -127,26 +147,6 @@ describe("a thousand tasks, cancelled at random points", function()
       assert.is_true(next(acted) ~= nil)
     end)
   end
-
-  it("take their memory with them", function()
-    -- not in this process
-    local tenant <close> = program.start { helper.ROOT .. "bin/msgraph", "sim", "--users", "1000" }
-    program.await(function() return tenant:output():find "TOKEN=[^\n]+\n" end)
-    local function exported(name) return tenant:output():match(name .. "='([^']*)'") end
-    local client <close> = helper.client(exported "ENDPOINT", { ca_file = exported "CA_FILE",
-      auth = graph.auth.token(exported "ACCESS_TOKEN") })
-    local users = client:list("/users", { top = 999, select = { "id" } })
-    round(client, users, 1)
-    collectgarbage()
-    collectgarbage()
-    local lua, whole = collectgarbage "count", helper.resident()
-    for seed = 2, 3 do round(client, users, seed) end
-    collectgarbage()
-    collectgarbage()
-    assert.is_true(collectgarbage "count" - lua < 256, "Lua holds more KiB: " .. collectgarbage "count" - lua)
-    assert.is_true(helper.resident() - whole < 4096, "the process holds more KiB: " .. helper.resident() - whole)
-    assert.same(NOTHING, held())
-  end)
 end)
 
 describe("tasks that wait for a retry", function()

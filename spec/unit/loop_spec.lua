@@ -156,6 +156,20 @@ describe("the loop", function()
     assert.equal(1, core.clock)
   end)
 
+  it("is not held open by tasks that were cancelled in its queues", function()
+    local woken = task.spawn(task.sleep, 1)
+    loop.step(0) -- it sleeps
+    core.clock = 1
+    local canceller = task.spawn(function() woken:cancel() end) -- begins once `woken` stands in the queue
+    core.on_step = function() core.clock = 2 end
+    loop.step(0)
+    core.on_step = nil
+    canceller:cancel()
+    task.spawn(task.sleep, 1000):cancel() -- before it began
+    loop.close(owner)
+    assert.equal(0, core.open)
+  end)
+
   it("cancels a request whose waiter was interrupted, and goes on", function()
     core.on_step = function() error("interrupted") end
     assert.has_error(function() request { after = 5 } end)
