@@ -1,94 +1,123 @@
--- A leaver's devices leave management, in a simulated tenant on this machine. `make demo` runs it.
---
--- The Lua lines it shows are the lines it runs.
-local sim = require "msgraph.sim"
-local table_of = require "msgraph.cli.table"
+-- Fifty people leave a simulated tenant on this machine: planned, applied, killed half way, resumed, verified.
+-- `make demo` runs it. The command lines it shows are the command lines it runs.
+local journals = require "msgraph.offboard.journal"
+local spec = require "msgraph.sim.spec"
 
-local LEAVER <const> = "ada@contoso.com"
-local SPEED <const> = 75 -- a check-in after ten minutes takes eight seconds
+local LEAVERS <const> = 50
+local HALF_WAY <const> = 150 -- operations done, when the power fails
 
-local tenant <close> = assert(sim.start { users = 50, speed = SPEED })
+local t <close> = spec.start { users = LEAVERS + 10, start = os.time(), latency = 0.03 }
+local tenant = t.tenant
 
--- What `export` does in a shell, for this program alone.
-local environment = {
-  MSGRAPH_ENDPOINT = tenant.endpoint,
-  MSGRAPH_CA_FILE = tenant.ca_file,
-  MSGRAPH_ACCESS_TOKEN = tenant:token { expires_in = 24 * 3600 },
-}
-local getenv = os.getenv
-os.getenv = function(name) return environment[name] or getenv(name) end -- luacheck: ignore 122
-
-local STATES = {
-  retirePending = "asked to retire, has not checked in yet",
-  retireIssued = "has checked in, is retiring",
-}
-
--- What the lines shown may use.
-local names = setmetatable({}, { __index = _G })
-
-function names.show(device)
-  if not names.begun then print() end
-  names.begun = true
-  local state = device.outcome == "gone" and "GONE" or STATES[device.state]
-  if state then print(("  %-22s %-15s %s"):format(device.name, device.platform, state)) end
-  io.stdout:flush()
+local function sh(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read "a"
+  return text, select(3, pipe:close())
 end
 
-local function say(text)
-  print("\n" .. text .. "\n")
+local dir = sh("mktemp -d"):match "%S+"
+local clean <close> = setmetatable({}, { __close = function() os.execute("rm -rf " .. dir) end })
+
+local environment = ("MSGRAPH_ENDPOINT=%s MSGRAPH_CA_FILE=%s MSGRAPH_ACCESS_TOKEN=%s PATH=%q:$PATH"):format(
+  tenant.endpoint, tenant.ca_file, tenant:token { scopes = spec.permissions(), expires_in = 1e6 },
+  assert(sh "pwd"):match "[^\n]+" .. "/bin")
+
+local function line_of(command)
+  return ("cd %s && env %s %s"):format(dir, environment, command)
 end
 
--- Shows a piece of Lua, then runs it.
-local function run(code)
-  print("    " .. code:gsub("\n", "\n    "))
-  return assert(load(code, "=demo", "t", names))()
-end
+local function say(text) print("\n" .. text .. "\n") end
 
-local function show_devices()
-  local rows = { { "NAME", "PLATFORM", "OWNERSHIP", "STATE" } }
-  for i, device in ipairs(names.devices.value) do
-    rows[i + 1] = { device.deviceName, device.operatingSystem, device.managedDeviceOwnerType, device.managementState }
+-- Shows a command line and runs it, with the first lines of what it prints.
+local function run(command, most)
+  print("    $ " .. command)
+  local text, code = sh(line_of(command .. " 2>&1"))
+  local n = 0
+  for line in text:gmatch "[^\n]+" do
+    n = n + 1
+    if n <= (most or 99) then print("    " .. line:sub(1, 150)) end
   end
-  io.write(table_of.format(rows, "  "))
+  if n > (most or 99) then print(("    … and %d lines more"):format(n - most)) end
+  return code
 end
 
-local function show_log(posts)
-  for _, entry in ipairs(posts) do
-    print(("  %d %s %s"):format(entry.status, entry.method, entry.path))
-    for _, action in ipairs(entry.actions) do print("      " .. action) end
+local function people()
+  local names = { "userPrincipalName" }
+  for _, user in ipairs(tenant:users { guest = false }) do
+    if #names <= LEAVERS and user.userPrincipalName ~= "grace@contoso.com" then
+      names[#names + 1] = user.userPrincipalName
+    end
   end
+  return names
 end
 
-print(("A Microsoft Graph tenant of made-up people runs at %s, %d times as\nfast as time. Nothing leaves this machine. "
-  .. "Connect as the environment says\n(MSGRAPH_ENDPOINT, MSGRAPH_CA_FILE, MSGRAPH_ACCESS_TOKEN):\n")
-  :format(tenant.endpoint, SPEED))
-run [[
-graph = require "msgraph"
-client = assert(graph.connect())]]
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  assert(file:close())
+end
 
-say "Ada Lovelace leaves today. These devices of hers are in management:"
-run [[
-devices = assert(client:get("/users/ada@contoso.com/managedDevices"))]]
-print()
-show_devices()
+local function settled()
+  local journal = journals.open(dir .. "/friday.journal", { readonly = true })
+  local runs = journal and journal:runs()
+  local status = runs and runs[1] and journal:status(runs[1].run_id)
+  if journal then journal:close() end
+  return status and (status.ops.changed or 0) or 0
+end
 
-say "Take all of them out, and watch. A device retires when it next checks in:"
-run [[
-result = assert(graph.remove_all_devices("ada@contoso.com", { wait = "40s", on_change = show }))]]
+local function kill_half_way()
+  print "    $ msgraph apply friday.plan"
+  local pipe = assert(io.popen(line_of "sh -c 'echo $$; exec msgraph apply friday.plan' 2>&1"))
+  local pid = assert(pipe:read "l")
+  while settled() < HALF_WAY do tenant:now(); require("msgraph.sim.server").sleep(0.05) end
+  os.execute("kill -KILL " .. pid)
+  for line in pipe:lines() do print("    " .. line) end
+  pipe:close()
+  print(("    $ kill -KILL %s        (the power fails)"):format(pid))
+end
 
-local result, left = names.result, #tenant:devices { userPrincipalName = LEAVER }
-say(("Result: %d gone, %d failed, %d pending. What the tenant's own log says was done:")
-  :format(result.gone, result.failed, result.pending))
-local posts = tenant:requests { method = "POST" }
-show_log(posts)
-print(("Asked %s; %d devices of hers are left in management.")
-  :format(#posts == 1 and "exactly once" or #posts .. " times", left))
+-- What must not be done twice: every device that was asked to retire, and how often.
+local function retired()
+  local times, twice = 0, 0
+  local seen = {}
+  for _, entry in ipairs(tenant:requests { method = "POST" }) do
+    for _, action in ipairs(entry.actions) do
+      if action:find "^retire " then
+        times = times + 1
+        twice = twice + (seen[action] and 1 or 0)
+        seen[action] = true
+      end
+    end
+  end
+  return times, twice
+end
 
+print(("A Microsoft Graph tenant of made-up people runs at %s. Nothing leaves\nthis machine. %d of them leave on Friday.")
+  :format(tenant.endpoint, LEAVERS))
+write(dir .. "/leavers.csv", table.concat(people(), "\n") .. "\n")
+write(dir .. "/leaver.lua", io.open("examples/leaver.lua"):read "a")
+
+say "What would be done to them? Nothing is changed by asking:"
+run "msgraph plan leaver.lua --users leavers.csv --param ticket=INC4711 --param delegate=grace@contoso.com -o friday.plan"
+say "What is in it, person by person:"
+run("msgraph show friday.plan", 24)
+say "Somebody has to answer for it:"
+run "msgraph approve friday.plan --as 'Grace Hopper'"
+say "Apply it, and pull the plug half way:"
+kill_half_way()
+say "Go on. What was under way is looked at before anything is sent again:"
+local resumed = run "msgraph resume --journal friday.journal"
+say "Is it so? Every operation is read:"
+run("msgraph verify --journal friday.journal", 12)
+say "What is left for people, and the tables for everybody else:"
+run("msgraph report --journal friday.journal --out friday-", 8)
+run "msgraph status --journal friday.journal"
+
+local times, twice = retired()
+say(("The tenant's own log: %d devices were asked to retire, %d of them twice."):format(times, twice))
 print [[
-
 Try next, in this folder:
   eval "$(make -s env)"      in two terminals: use what is built here
   msgraph sim                in one: a tenant to play with; paste its three lines into the other
-  msgraph remove-all-devices --dry-run ada@contoso.com      there: what would be done?]]
-names.client:close()
-os.exit(result.gone == #result.devices and #posts == 1 and left == 0 and 0 or 1, true)
+  msgraph plan examples/leaver.lua --user ada@contoso.com --param ticket=INC1      there: what would be done?]]
+os.exit(twice == 0 and times > 0 and (resumed == 21 or resumed == 0) and 0 or 1, true)

@@ -131,6 +131,8 @@ M.HINTS = {
   limits = "plan fewer people, or have whoever answers for the workflow raise its limits",
   plan_file = "check the name and the folder; a plan is made by msgraph plan",
   plan_newer = "use the version of msgraph that made it, or plan again",
+  plan_used = "resume that run, or make a new plan for what is left",
+  other_tenant = "sign in to the plan's tenant, or plan again for this one",
   plan_tampered = "plan again: a plan is never changed by hand",
   -- the sign-in's: OAuth's words (RFC 6749 5.2, RFC 8707, and what Entra adds)
   invalid_client = "the app could not prove who it is: check its secret or certificate, and client_id",

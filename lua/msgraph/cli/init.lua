@@ -16,18 +16,19 @@ M.EXITS = {
   changes     = { 2,   "with --detailed-exitcode: the plan has something to do" },
   failed      = { 20,  "finished, something failed" },
   human       = { 21,  "finished, a person must look: unknown outcomes, or devices still there when --wait was over" },
+  halted      = { 22,  "halted: a limit of the workflow was reached; what can be typed next is printed" },
   stale       = { 23,  "the plan has expired, or was changed after it was made; nothing was sent" },
-  caps        = { 24,  "the plan exceeds the limits of its workflow; nothing was sent" },
+  caps        = { 24,  "the plan exceeds the limits of its workflow, or nobody approved it; nothing was sent" },
   auth        = { 30,  "authentication or a missing permission stopped it" },
   usage       = { 64,  "the command line, its files or the environment are wrong; nothing was sent" },
   internal    = { 70,  "a bug in msgraph" },
-  stopped     = { 75,  "stopped before its end: you said no, or the results could not be written" },
+  stopped     = { 75,  "stopped before its end: you said no, Ctrl-C, or what was done could not be written" },
   interrupted = { 130, "interrupted by Ctrl-C; what was done and what to type next is printed" },
 }
 
 local COMMANDS = {
   "login", "logout", "whoami", "profiles", "doctor", "remove_all_devices", "request", "permissions", "plan",
-  "show", "approve", "check", "actions", "sim",
+  "show", "approve", "apply", "resume", "status", "verify", "resolve", "report", "check", "actions", "sim",
 }
 for i, name in ipairs(COMMANDS) do
   COMMANDS[i] = require("msgraph.cli." .. name)

@@ -19,9 +19,21 @@ local function names_of(devices)
   return table.concat(names, ", ")
 end
 
-local function state_now(device)
+local SKEW <const> = 120 -- seconds by which Intune's clock may be behind ours
+
+-- Whether a device has been asked to retire since: one that can not retire is managed as before, but keeps a trace.
+local function has_trace(g, device, since)
+  for _, result in ipairs(device.deviceActionResults or {}) do
+    if result.actionName == "retire" and g.is_since(result.startDateTime, since - SKEW) ~= "no" then return true end
+  end
+  return false
+end
+
+local STATE <const> = { select = { "id", "managementState", "deviceActionResults" } }
+
+local function state_now(g, device, since)
   if not device or LEAVING[device.managementState] then return device and "pending" or "yes" end
-  return FAILED[device.managementState] and "unknown" or "no"
+  return (FAILED[device.managementState] or has_trace(g, device, since)) and "unknown" or "no"
 end
 
 -- ---- all ----------------------------------------------------------------------------------------
@@ -51,11 +63,11 @@ function retire_all.plan(ctx)
 end
 
 -- Done when every device that is still there is leaving; undone only when none is.
-function retire_all.probe(g, op)
-  local devices = g.list("/users/%s/managedDevices", op.subject_id, { select = { "id", "managementState" } })
+function retire_all.probe(g, op, since)
+  local devices = g.list("/users/%s/managedDevices", op.subject_id, STATE)
   if #devices == 0 then return "yes" end
   local seen = {}
-  for _, device in ipairs(devices) do seen[state_now(device)] = true end
+  for _, device in ipairs(devices) do seen[state_now(g, device, since)] = true end
   if seen.pending then return seen.no and "unknown" or "pending" end
   return seen.unknown and "unknown" or "no"
 end
@@ -108,9 +120,8 @@ function retire.plan(ctx, opts)
   if not any then ctx:unchanged("no managed devices") end
 end
 
-function retire.probe(g, op)
-  return state_now((g.get("/deviceManagement/managedDevices/%s", op.target_id,
-    { select = { "id", "managementState" } })))
+function retire.probe(g, op, since)
+  return state_now(g, g.get("/deviceManagement/managedDevices/%s", op.target_id, STATE), since)
 end
 
 return { retire_all, retire }

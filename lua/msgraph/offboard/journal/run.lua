@@ -165,10 +165,12 @@ end
 
 -- ---- waves and halting --------------------------------------------------------------------------------
 
--- People with an operation in this state, or in it themselves.
-local PEOPLE = [[SELECT count(*) AS n FROM (SELECT subj FROM op WHERE run_id = ? AND state = ?
+-- People with an operation that came to this state, or who came to it by the deaths of their workers. What was a
+-- person's work from the start (it was never sent), and whoever waits for that, is no trouble.
+local PEOPLE = [[SELECT count(*) AS n FROM (SELECT subj FROM op WHERE run_id = ? AND state = ? AND attempts > 0
   AND state IN ('intent','submitted','unknown','needs_approval','needs_human','failed')
-  UNION SELECT subj FROM subject WHERE run_id = ? AND state = ?) AS people]]
+  UNION SELECT subj FROM subject WHERE run_id = ? AND state = ?
+    AND (state <> 'needs_human' OR takeovers > 0)) AS people]]
 local FIRST_WAVE = [[SELECT count(DISTINCT s.subj) AS n FROM subject s
   LEFT JOIN op o ON o.run_id = s.run_id AND o.subj = s.subj AND o.state = 'failed'
   WHERE s.run_id = ? AND s.wave = 0 AND (s.state = 'failed' OR o.op IS NOT NULL)]]

@@ -1,0 +1,75 @@
+--- `msgraph apply`: does what a plan says, and writes down each step before it is taken.
+local connection = require "msgraph.cli.connection"
+local runs = require "msgraph.cli.runs"
+local terminal = require "msgraph.cli.terminal"
+
+local M = {
+  name = "apply",
+  summary = "Apply a plan; what is done and what is not is on the disk at every moment.",
+  exits = { "done", "failed", "human", "halted", "stale", "caps", "auth", "usage", "internal", "stopped",
+    "interrupted" },
+}
+
+M.DESCRIPTION = [[
+Does what a plan says. Each request is written to a journal before it is sent and settled after it, so that a run that
+was killed can be resumed, and nothing is done twice. Ctrl-C once ends what is under way and stops; twice stops now.
+
+A plan with more than safe operations needs an approval: msgraph approve.]]
+
+M.EXAMPLES = [[
+Examples:
+  msgraph apply friday.plan
+  msgraph apply friday.plan --journal /var/lib/msgraph/friday.journal
+  msgraph resume --journal friday.journal
+
+]] .. connection.HELP
+
+function M.describe(command)
+  command:argument "plan":argname "<plan>":description "A file of `msgraph plan`."
+  command:option "--journal":argname "<file>"
+    :description "Where it is written down. Default: beside the plan, friday.journal."
+  connection.describe(command)
+end
+
+local function journal_beside(path)
+  return (path:gsub("%.plan$", "")) .. ".journal"
+end
+
+local function ending(err, args)
+  local outcome, message = runs.ending(err)
+  if err.run_id then message = message .. "\n  " .. runs.command("resume", err.run_id, args, true) end
+  return outcome, message
+end
+
+local function actor() return os.getenv "USER" or "unknown" end
+M.actor = actor ---@package
+
+-- Where the plan was made for is where it is applied.
+local function check(client, plan)
+  if plan.body.endpoint == client.endpoint then
+    return require("msgraph.offboard.run").check_tenant(client, plan.body.tenant_id or "unknown")
+  end
+  return nil, require("msgraph.errors").new { kind = "invalid", code = "other_tenant", phase = "not_sent",
+    message = ("the plan is for %s, and you are connected to %s"):format(plan.body.endpoint, client.endpoint) }
+end
+
+function M.run(args)
+  local ob, run = require "msgraph.offboard", require "msgraph.offboard.run"
+  args.journal = args.journal or journal_beside(args.plan)
+  local plan, err = ob.load_plan(args.plan)
+  if not plan then return runs.ending(err) end
+  local client <close>, outcome, message = connection.open(args)
+  if not client then return outcome, message end
+  local ok
+  ok, err = check(client, plan)
+  if not ok then return runs.ending(err) end
+  local journal <close>, problem = require("msgraph.offboard.journal").open(args.journal)
+  if not journal then return runs.ending(problem) end
+  local run_id
+  run_id, err = run.start(journal, plan, actor())
+  if not run_id then return ending(err, args) end
+  terminal.note(("journal %s"):format(terminal.clean(args.journal)))
+  return runs.work(client, journal, run_id, args)
+end
+
+return M

@@ -1,0 +1,205 @@
+--- What the commands about runs share: the journal, the run that is meant, working on it, and how that ended.
+local connection = require "msgraph.cli.connection"
+local errors = require "msgraph.cli.errors"
+local graph = require "msgraph"
+local batch = require "msgraph.cli.batch"
+local report = require "msgraph.offboard.report"
+local shell = require "msgraph.cli.shell"
+local terminal = require "msgraph.cli.terminal"
+
+local M = {}
+
+--- Options that say which run.
+function M.describe(command)
+  command:argument "run":argname "<run>":args "?"
+    :description "The run, or the beginning of its id. Default: the newest."
+  command:option "--journal":argname "<file>":count(1):description "The journal: what apply wrote beside the plan."
+end
+
+local OUTCOMES = { plan_expired = "stale", plan_tampered = "stale", plan_changed = "stale", not_approved = "caps",
+  plan_file = "usage", plan_newer = "usage", plan_used = "usage", other_tenant = "usage", unknown_id = "usage",
+  active_elsewhere = "usage", journal = "usage", journal_newer = "usage", in_use = "stopped", journal_busy = "stopped",
+  journal_full = "stopped", journal_readonly = "stopped", journal_damaged = "stopped", lease_lost = "stopped" }
+
+--- How a command ends that met this error.
+---@param err msgraph.Error
+---@return string outcome
+---@return string message
+function M.ending(err)
+  local outcome = OUTCOMES[err.code]
+  if not outcome then return errors.outcome(err), errors.text(err) end
+  return outcome, terminal.clean(err.message) .. (err.hint and "\n  " .. err.hint or "")
+end
+
+--- Opens the journal that was named; never makes one.
+---@return msgraph.Journal?
+---@return msgraph.Error?
+function M.open_journal(args, readonly)
+  return require("msgraph.offboard.journal").open(args.journal, { readonly = readonly, create = false })
+end
+
+--- The id of the run that is meant.
+---@return string?
+---@return string? outcome
+---@return string? message
+function M.find(journal, wanted)
+  local runs, err = journal:runs()
+  if not runs then return nil, M.ending(err) end
+  local found = {}
+  for _, run in ipairs(runs) do
+    if not wanted or run.run_id:sub(1, #wanted) == wanted then found[#found + 1] = run.run_id end
+  end
+  if #found == 1 or #found > 1 and not wanted then return found[1] end
+  return nil, "usage", wanted and ("%d runs begin with %s"):format(#found, terminal.clean(wanted))
+    or "there is no run in this journal"
+end
+
+--- A command about the same run, to type next.
+function M.command(verb, run_id, args, with_connection)
+  local words = { verb, run_id, "--journal", args.journal }
+  if with_connection then
+    local more = connection.words(args)
+    table.move(more, 1, #more, #words + 1, words)
+  end
+  return shell.command(words)
+end
+
+-- ---- the end ------------------------------------------------------------------------------------
+
+local function count(ops, ...)
+  local n = 0
+  for _, state in ipairs { ... } do n = n + (ops[state] or 0) end
+  return n
+end
+
+local function outcome_of(status, engine)
+  if engine and engine.stopping == "interrupted" then return "stopped" end
+  if status.run.state == "halted" or status.run.state == "draining" then return "halted" end
+  if status.run.state == "open" then return "stopped" end
+  if count(status.ops, "failed") > 0 then return "failed" end
+  if count(status.ops, "needs_human", "needs_approval", "drifted", "unknown") > 0 then return "human" end
+  return "done"
+end
+
+local function next_of(status, args, run_id)
+  local ops = status.ops
+  if status.run.state ~= "done" then return M.command("resume", run_id, args, true) end
+  if count(ops, "needs_approval") > 0 then return M.command("resume", run_id, args, true) end
+  if args.first then
+    return M.command("resolve", run_id, args) .. " " .. shell.quote(args.first) .. " --as done --note '…'"
+  end
+  if count(ops, "failed", "needs_human", "drifted", "unknown") > 0 then return M.command("report", run_id, args) end
+  return M.command("verify", run_id, args, true)
+end
+
+local REASONS = { failed = "too many people with something failed",
+  needs_human = "too many people with something that needs a person",
+  first_wave_failed = "something of the first wave failed" }
+
+--- Prints where a run stands: a recap, then the command to type next.
+---@return string outcome
+---@return msgraph.Error?
+function M.recap(journal, run_id, args, engine)
+  local status, err = journal:status(run_id)
+  if not status then return M.ending(err) end
+  if status.run.halt_reason then
+    terminal.note(("halted: %s"):format(terminal.clean(REASONS[status.run.halt_reason] or status.run.halt_reason)))
+  end
+  if status.run.state == "open" and status.next_due_at and engine and engine.stopping == "waiting" then
+    terminal.note(("nobody is due before %s"):format(os.date("!%Y-%m-%d %H:%M UTC", status.next_due_at // 1000)))
+  end
+  terminal.out(report.recap(status.ops) .. "\n")
+  terminal.out("next: " .. next_of(status, args, run_id) .. "\n")
+  return outcome_of(status, engine)
+end
+
+-- ---- while it runs ------------------------------------------------------------------------------
+
+local EVERY <const> = 5 -- seconds, where lines can not be replaced
+local BAD = { failed = "red", needs_human = "yellow", needs_approval = "yellow", drifted = "yellow" }
+
+local function progress_line(show)
+  local stage = show.stages[show.stage + 1]
+  return ("%s: %d of %d operations settled, %d under way, %d to be found out, %d failed"):format(
+    stage and stage.name or "", show.settled, show.total, show.sent - show.back, show.unknown, show.failed)
+end
+
+local function show_progress(show)
+  local text = progress_line(show)
+  if terminal.status(text) or os.time() - show.last < EVERY then return end
+  show.last = os.time()
+  terminal.note(text)
+end
+
+local function follow(show)
+  return function(kind, subject, op)
+    if kind == "sent" then
+      show.sent, show.stage = show.sent + 1, op.stage
+    elseif kind == "op" then
+      if op.state ~= "planned" and op.state ~= "unknown" then show.settled = show.settled + 1 end
+      show.unknown = show.unknown + (op.state == "unknown" and 1 or 0)
+      show.failed = show.failed + (op.state == "failed" and 1 or 0)
+      show.back = math.min(show.back + 1, show.sent)
+      if BAD[op.state] then
+        terminal.note(("%s: %s: %s%s"):format(terminal.clean(subject.label), op.state,
+          terminal.clean(op.desired.label or op.op_key), op.reason and ": " .. terminal.clean(op.reason) or ""))
+      end
+    end
+    show_progress(show)
+  end
+end
+
+local function new_show(status)
+  local total, settled = 0, 0
+  for state, n in pairs(status.ops) do
+    total = total + n
+    if state ~= "planned" and state ~= "intent" and state ~= "unknown" then settled = settled + n end
+  end
+  return { total = total, settled = settled, sent = 0, back = 0, unknown = 0, failed = 0, stage = 0, last = os.time(),
+    stages = status.run.options.stages }
+end
+
+-- Ctrl-C comes to the main coroutine alone: the tasks are where they were. Once: no more is begun; twice: leave.
+local function join(engine, main)
+  local ok, problem, err = pcall(main.join, main)
+  if ok then return problem, err end
+  if not batch.is_interrupt(problem) then error(problem, 0) end
+  terminal.leave_line()
+  terminal.note("interrupted: waiting for what is under way; Ctrl-C again leaves it to be found out by resume")
+  engine:stop("interrupted")
+  ok, problem, err = pcall(main.join, main)
+  if ok then return problem, err end
+  engine:abandon()
+  if batch.is_interrupt(problem) then
+    terminal.leave_line()
+    engine.abandoned = true
+    return true
+  end
+  error(problem, 0)
+end
+
+--- Works on a run until it ends or is stopped, and tells how it ended.
+---@param client msgraph.Client
+---@param journal msgraph.Journal
+---@param run_id string
+---@param args table
+---@return string outcome
+---@return string? message
+function M.work(client, journal, run_id, args)
+  local status, err = journal:status(run_id)
+  if not status then return M.ending(err) end
+  local engine
+  engine, err = require("msgraph.offboard.apply").new { client = client, journal = journal, run_id = run_id,
+    on = follow(new_show(status)) }
+  if not engine then return M.ending(err) end
+  terminal.note(("run %s"):format(run_id))
+  local ok
+  ok, err = join(engine, graph.spawn(engine.run, engine))
+  local outcome = M.recap(journal, run_id, args, engine)
+  if engine.abandoned then return "interrupted" end
+  if ok then return outcome end
+  local kind, message = M.ending(err)
+  return kind == "auth" and "auth" or "stopped", message
+end
+
+return M

@@ -1,0 +1,468 @@
+--- Carries a run out: claims people, sends what is planned for them, writes down what came of it.
+--
+-- Of one person one request at a time, in the order of stages and of what depends on what; different people side by
+-- side. Every request is on the disk before it is sent, is sent once, and is settled before the next. What nobody knows
+-- is settled by msgraph.offboard.recover. Any number of processes may be at work on one run: the journal's claims keep
+-- them apart. msgraph.offboard.run starts runs, docs/apply.md is for people.
+local actions = require "msgraph.offboard.actions"
+local commit = require "msgraph.offboard.commit"
+local errors = require "msgraph.errors"
+local json = require "msgraph.json"
+local loop = require "msgraph.loop"
+local outcome = require "msgraph.offboard.outcome"
+local recover = require "msgraph.offboard.recover"
+local secret = require "msgraph.offboard.secret"
+local store = require "msgraph.store"
+local task = require "msgraph.task"
+
+local M = {}
+
+M.CONCURRENCY = 16 -- people at a time
+M.T_REQ = 30000 -- ms, one request with all that belongs to it
+M.GUARD_TTL = 300 -- seconds for which a plan is taken to be what is
+local LINGER <const> = 2000 -- ms that a person is kept claimed for, rather than given back until then
+local LATER <const> = 15 * 60 * 1000 -- who is due later than that is not waited for
+local TICK <const> = 0.25
+
+local WELL = { changed = true, unchanged = true, verified = true, submitted = true }
+local STOPPED = {} -- what a step returns when nothing more may be sent
+
+---@class msgraph.offboard.Engine
+---@field client msgraph.Client
+---@field journal msgraph.Journal
+---@field run_id string
+---@field stopping? "done"|"draining"|"waiting"|"interrupted"|"error" why no more is sent
+---@field err? msgraph.Error of "error"
+local Engine = {}
+Engine.__index = Engine
+
+-- ---- stopping and waking ------------------------------------------------------------------------
+
+local function wake(self)
+  local waiter = self.waiter
+  self.waiter = nil
+  if waiter then loop.wake(waiter) end
+end
+
+--- Sends nothing more: what is under way is waited for, and people are given back.
+---@param why "interrupted"|"error"
+---@param err? msgraph.Error
+function Engine:stop(why, err)
+  if self.stopping then return end
+  self.stopping, self.err = why, err
+  wake(self)
+end
+
+local function failed(self, err)
+  self:stop(err.code == "draining" and "draining" or "error", err)
+  return STOPPED
+end
+
+local function tell(self, kind, subject, op) self.on(kind, subject, op) end
+
+-- ---- writing ------------------------------------------------------------------------------------
+
+-- Settles operations of a person, and has what is in memory say so.
+local function settle(self, subject, op, out)
+  local item = { subj = subject.subj, op = op.op, n = out.n, state = out.state, reason = out.reason,
+    next_at = out.next_at, http_status = out.http_status, graph_code = out.graph_code,
+    graph_request_id = out.graph_request_id, retry_after_ms = out.retry_after_ms, sent = out.sent, probe = out.probe,
+    read_at = out.read_at }
+  local ok, err = self.outcomes:put(item)
+  if not ok then return failed(self, err) end
+  op.state, op.reason, op.next_at = out.state, out.reason, out.next_at or 0
+  tell(self, "op", subject, op)
+end
+
+-- ---- guards -------------------------------------------------------------------------------------
+
+local function same(a, b)
+  if a == json.null then a = nil end
+  if b == json.null then b = nil end
+  return a == b
+end
+
+-- The values a property may have: as planned, or as operations of this run have set it or may have.
+local function allowed(subject, name, planned)
+  local values = { planned }
+  for _, op in ipairs(subject.ops) do
+    local set = op.desired.sets and op.desired.sets[name]
+    if set ~= nil and WELL[op.state] then
+      values = { set }
+    elseif set ~= nil and op.attempts > 0 then
+      values[#values + 1] = set
+    end
+  end
+  return values
+end
+
+local function holds(subject, name, planned, found)
+  for _, value in ipairs(subject and allowed(subject, name, planned) or { planned }) do
+    if same(value, found) then return true end
+  end
+  return false
+end
+
+-- Why a guard does not hold; nil, nil when it does; nil, err when it could not be read.
+local function broken(self, guard, subject)
+  local body, err = self.client:get(guard.path)
+  if err and err.kind == "not_found" then return "it is gone" end
+  if err then return nil, err end
+  for name, planned in pairs(guard.expect) do
+    if not holds(subject, name, planned, body[name]) then
+      return ("%s is not what it was when this was planned"):format(name)
+    end
+  end
+end
+
+-- A read that failed: nothing can be said, so nothing is done. Later, or not at all where it is refused.
+local function unread(self, err)
+  if err.kind == "auth" or err.kind == "forbidden" or err.kind == "invalid" then return failed(self, err) end
+  return store.now() + (err.retry_after and math.ceil(err.retry_after * 1000) or 5000)
+end
+
+local function drift(self, subject, ops, why)
+  for _, op in ipairs(ops) do
+    if op.state == "planned" and settle(self, subject, op, { state = "drifted", reason = why }) then return STOPPED end
+  end
+end
+
+local function is_old(self) return os.time() - self.options.created_at > M.GUARD_TTL end
+
+-- The person as a whole, where the plan is old.
+local function check_subject(self, subject)
+  if not subject.guard.path or not is_old(self) then return end
+  local why, err = broken(self, subject.guard, subject)
+  if err then return unread(self, err) end
+  if why then return drift(self, subject, subject.ops, why) end
+end
+
+-- ---- sending ------------------------------------------------------------------------------------
+
+local function intend(self, subject, op)
+  local desired = op.desired
+  local attempt, err = self.intents:put { subj = subject.subj, op = op.op, method = desired.method, path = desired.path,
+    body_sha = desired.body and store.hash(desired.body), deadline = self.journal.clock() + M.T_REQ }
+  if not attempt then return nil, err end
+  op.state, op.attempts, op.over_at, op.intent_at = "intent", attempt.n, attempt.over_at, store.now()
+  return attempt
+end
+
+-- Sends it once: no retries, no second try with another token. Raises nothing: a request that can not be built failed.
+local function exchange(self, op, attempt)
+  local left = (attempt.over_at - self.journal.clock()) / 1000
+  if left <= 0 then
+    return errors.new { kind = "timeout", code = "timeout", message = "its time was over before it was sent",
+      phase = "not_sent" }
+  end
+  local body = secret.body(op.desired)
+  local headers = { ["client-request-id"] = attempt.client_request_id, ["Content-Type"] = body and "application/json" }
+  local ok, answer, err = pcall(self.client.request, self.client, { method = op.desired.method, path = op.desired.path,
+    body = body, headers = headers, retry = false, deadline = left })
+  if not ok and type(answer) == "string" then
+    return errors.new { kind = "invalid", code = "bad_request", message = answer, phase = "not_sent" }
+  elseif not ok then
+    error(answer, 0)
+  end
+  return err
+end
+
+local function send(self, subject, op)
+  local attempt, err = intend(self, subject, op)
+  if not attempt then return failed(self, err) end
+  tell(self, "sent", subject, op)
+  local may
+  may, err = self.worker:margin(M.T_REQ)
+  local out
+  if may then
+    out = outcome.of(op, actions.find(op.action), exchange(self, op, attempt), store.now())
+  else
+    out = { state = "planned", sent = false, reason = err.message, stop = err }
+  end
+  out.n = attempt.n
+  if settle(self, subject, op, out) then return STOPPED end
+  if out.stop then return failed(self, out.stop) end
+end
+
+-- ---- what nobody knows --------------------------------------------------------------------------
+
+local KNOWN = { changed = true, unchanged = true, submitted = true, failed = true, planned = true,
+  needs_human = true }
+
+local function later(op, read_at)
+  local wait = math.max(recover.counts_from(op) - read_at, 0)
+  if wait == 0 then wait = outcome.backoff(op.tries) end
+  return store.now() + wait
+end
+
+-- Reads what became of it. Returns when to come back, STOPPED, or nothing once it is settled.
+local function find_out(self, subject, op)
+  if op.late == 1 and KNOWN[op.outcome] then -- its worker was taken for dead, and knew
+    return settle(self, subject, op, { state = op.outcome, reason = op.reason })
+  end
+  local read_at = self.journal.clock()
+  local answer, err = recover.probe(self.client, subject, op, self:workflow())
+  if not answer then return unread(self, err) end
+  local key = subject.subj .. "." .. op.op
+  if read_at >= recover.counts_from(op) then self.tries[key] = (self.tries[key] or 0) + 1 end
+  op.tries = self.tries[key] or 0
+  local out = recover.decide(op, answer, read_at, op.tries, store.now())
+  if not out then return later(op, read_at) end
+  return settle(self, subject, op, out)
+end
+
+-- ---- one operation ------------------------------------------------------------------------------
+
+local function unmet(subject, op)
+  for _, key in ipairs(op.deps) do
+    for _, other in ipairs(subject.ops) do
+      if other.op_key == key and not WELL[other.state] then return other end
+    end
+  end
+end
+
+local function attempt_op(self, subject, op)
+  if self.stopping then return STOPPED end
+  if op.next_at > store.now() then return op.next_at end
+  local other = unmet(subject, op)
+  if other then
+    return settle(self, subject, op, { state = "skipped", reason = ("needs %s, which is %s"):format(other.op_key,
+      other.state) })
+  end
+  if op.guard.path then
+    local why, err = broken(self, op.guard)
+    if err then return unread(self, err) end
+    if why then return settle(self, subject, op, { state = "drifted", reason = why }) end
+    if self.stopping then return STOPPED end
+  end
+  return send(self, subject, op)
+end
+
+-- Brings an operation to an end. Returns when to come back, STOPPED, or nothing.
+local function settle_op(self, subject, op)
+  while op.state == "planned" or op.state == "unknown" do
+    local due = (op.state == "planned" and attempt_op or find_out)(self, subject, op)
+    if due == STOPPED then return STOPPED end
+    if due then
+      local wait = due - store.now()
+      if wait > LINGER or self.stopping then return due end
+      task.sleep(math.max(wait, 0) / 1000)
+    end
+  end
+end
+
+-- ---- one person ---------------------------------------------------------------------------------
+
+local function of_stage(subject, stage)
+  local ops = {}
+  for _, op in ipairs(subject.ops) do
+    if op.stage == stage then ops[#ops + 1] = op end
+  end
+  return ops
+end
+
+local function has(ops, ...)
+  for _, state in ipairs { ... } do
+    for _, op in ipairs(ops) do
+      if op.state == state then return true end
+    end
+  end
+  return false
+end
+
+local function next_stage(subject)
+  local stage
+  for _, op in ipairs(subject.ops) do
+    if op.state == "planned" or op.state == "unknown" then stage = math.min(stage or op.stage, op.stage) end
+  end
+  return stage
+end
+
+local function end_of(subject)
+  if has(subject.ops, "failed") then return "failed" end
+  if has(subject.ops, "needs_human", "needs_approval") then return "needs_human" end
+  return has(subject.ops, "drifted") and "skipped" or "done"
+end
+
+local function skip_rest(self, subject, why)
+  for _, op in ipairs(subject.ops) do
+    if op.state == "planned" and settle(self, subject, op, { state = "skipped", reason = why }) then return STOPPED end
+  end
+end
+
+-- What a stage's end means for the stages after it. Returns how to give the person back.
+local function after_stage(self, subject, stage, ops)
+  local policy = self.options.stages[stage + 1] or {}
+  local bad = has(ops, "failed", "drifted")
+  if bad and policy.on_error == "stop" then
+    self.journal:drain(self.run_id, ("stage %s: something failed"):format(policy.name), "msgraph")
+  elseif bad and policy.on_error == "skip-subject" then
+    if skip_rest(self, subject, ("something failed in stage %s"):format(policy.name)) then return nil end
+  end
+  local following = next_stage(subject)
+  if not following then return { subj = subject.subj, state = end_of(subject) } end
+  local wait = following > stage and (self.options.stages[following + 1] or {}).wait or 0
+  return { subj = subject.subj, state = wait > 0 and "waiting" or "ready", stage = following,
+    due_at = wait > 0 and store.now() + wait * 1000 or 0 }
+end
+
+-- Whether an earlier stage that later ones rest on (on_error = "skip-subject") has work left for a person.
+local function is_gated(self, subject)
+  for _, op in ipairs(subject.ops) do
+    local policy = self.options.stages[op.stage + 1] or {}
+    if op.stage < subject.stage and policy.on_error == "skip-subject"
+      and (op.state == "needs_human" or op.state == "needs_approval") then
+      return true
+    end
+  end
+  return false
+end
+
+-- Works on a person's stage. Returns how to give him back; nil: the worker's leaving does that.
+local function work_stage(self, subject)
+  if is_gated(self, subject) then return { subj = subject.subj, state = "needs_human" } end
+  local due = check_subject(self, subject)
+  if due == STOPPED then return nil end
+  local ops = of_stage(subject, subject.stage)
+  for _, op in ipairs(due and {} or ops) do
+    local again = settle_op(self, subject, op)
+    if again == STOPPED then return nil end
+    if again then due = math.min(due or again, again) end
+  end
+  if due then return { subj = subject.subj, state = "ready", stage = subject.stage, due_at = due } end
+  return after_stage(self, subject, subject.stage, ops)
+end
+
+local function work(self, subject)
+  local ok, release = xpcall(work_stage, function(problem)
+    return type(problem) == "string" and debug.traceback(problem, 2) or problem
+  end, self, subject)
+  if not ok then
+    self.problem = self.problem or release
+    self:stop("error")
+  elseif release then
+    local released, err = self.releases:put(release)
+    if released then tell(self, "released", subject, release) else failed(self, err) end
+  end
+  self.active = self.active - 1
+  wake(self)
+end
+
+-- ---- the run ------------------------------------------------------------------------------------
+
+--- The workflow that the run's plan was made of, for the probes of own steps: nil when its file is another by now.
+function Engine:workflow()
+  local from = self.options.workflow or {}
+  if self.loaded == nil and from.file then
+    local wf = require("msgraph.offboard.sandbox").load(from.file)
+    self.loaded = wf and wf.hash == from.hash and wf or false
+  end
+  return self.loaded or nil
+end
+
+local function beat(self)
+  if self.worker:beat_in() > 0 then return end
+  local ok, err = self.worker:heartbeat()
+  if not ok and err.code ~= "journal_busy" then failed(self, err) end
+end
+
+local function claim(self)
+  local free = M.CONCURRENCY - self.active
+  if self.stopping or free == 0 then return 0 end
+  local claimed, err = self.worker:claim(free)
+  if not claimed then
+    if err.code ~= "journal_busy" then failed(self, err) end
+    return 0
+  end
+  for _, subject in ipairs(claimed) do
+    self.active = self.active + 1
+    task.spawn(work, self, subject)
+  end
+  return #claimed
+end
+
+-- Whether nobody is due for so long that nothing is waited for. Others who are at work may change that.
+local function is_long(self)
+  local status = self.journal:status(self.run_id)
+  if not status or (status.subjects.leased or 0) > 0 then return false end
+  return status.next_due_at ~= nil and status.next_due_at - store.now() > LATER
+end
+
+-- One turn; true when there is nothing more to do here.
+local function turn(self)
+  beat(self)
+  local claimed = claim(self)
+  if self.active == 0 and self.stopping then return true end
+  if claimed > 0 then return false end
+  local state, err = self.journal:advance(self.run_id)
+  if not state then
+    if err.code ~= "journal_busy" then failed(self, err) end
+  elseif state.state ~= "open" then
+    self:stop(state.state == "done" and "done" or "draining")
+    return self.active == 0
+  elseif self.active == 0 and state.wave == self.wave and is_long(self) then
+    self:stop("waiting")
+    return true
+  elseif state.wave ~= self.wave then
+    self.wave = state.wave
+    return false, true
+  end
+  return false
+end
+
+local function tick(self)
+  while not self.ended do
+    task.sleep(TICK)
+    wake(self)
+  end
+end
+
+local function turns(self)
+  task.spawn(tick, self)
+  while true do
+    local done, at_once = turn(self)
+    if done then break end
+    if not at_once then loop.wait_for(function(waiter) self.waiter = waiter end) end
+  end
+  self.ended = true
+end
+
+--- Works on the run until it has ended, halted, or was stopped. To be called in a task.
+---@return true?
+---@return msgraph.Error? raises what is a mistake of ours
+function Engine:run()
+  local worker, err = self.journal:join(self.run_id)
+  if not worker then return nil, err end
+  self.worker = worker
+  turns(self)
+  worker:leave()
+  self.journal:advance(self.run_id)
+  if self.problem then error(self.problem, 0) end
+  if self.stopping == "error" then return nil, self.err end
+  return true
+end
+
+--- Leaves at once: what is under way is unknown from now on.
+function Engine:abandon()
+  self.ended = true
+  self.client:close()
+  if self.worker then self.worker:leave() end
+end
+
+--- Makes an engine for a run.
+---@param o { client: msgraph.Client, journal: msgraph.Journal, run_id: string, on?: fun(kind: string, subject: table,
+---   what: table) } on: told of what is "sent", of an "op" that is settled and of people "released"
+---@return msgraph.offboard.Engine?
+---@return msgraph.Error?
+function M.new(o)
+  local status, err = o.journal:status(o.run_id)
+  if not status then return nil, err end
+  local self = setmetatable({ client = o.client, journal = o.journal, run_id = o.run_id, on = o.on or function() end,
+    options = status.run.options, active = 0, tries = {} }, Engine)
+  self.intents = commit.new(function(items) return self.worker:intend(items) end)
+  self.outcomes = commit.new(function(items) return self.worker:settle(items) end)
+  self.releases = commit.new(function(items) return self.worker:release(items) end)
+  return self
+end
+
+return M
