@@ -92,13 +92,14 @@ local function retired()
   return times, twice
 end
 
-print(("A Microsoft Graph tenant of made-up people runs at %s. Nothing leaves\nthis machine. %d of them leave on Friday.")
-  :format(tenant.endpoint, LEAVERS))
+print(("A Microsoft Graph tenant of made-up people runs at %s. Nothing leaves\nthis machine. "
+  .. "%d of them leave on Friday."):format(tenant.endpoint, LEAVERS))
 write(dir .. "/leavers.csv", table.concat(people(), "\n") .. "\n")
 write(dir .. "/leaver.lua", io.open("examples/leaver.lua"):read "a")
 
 say "What would be done to them? Nothing is changed by asking:"
-run "msgraph plan leaver.lua --users leavers.csv --param ticket=INC4711 --param delegate=grace@contoso.com -o friday.plan"
+run("msgraph plan leaver.lua --users leavers.csv --param ticket=INC4711 --param delegate=grace@contoso.com"
+  .. " -o friday.plan")
 say "What is in it, person by person:"
 run("msgraph show friday.plan", 24)
 say "Somebody has to answer for it:"

@@ -25,7 +25,9 @@ end
 function M.people(tenant, count)
   local names = {}
   for _, user in ipairs(tenant:users { guest = false, licensed = true }) do
-    if #names < count and user.userPrincipalName ~= "grace@contoso.com" then names[#names + 1] = user.userPrincipalName end
+    if #names < count and user.userPrincipalName ~= "grace@contoso.com" then
+      names[#names + 1] = user.userPrincipalName
+    end
   end
   return names
 end
