@@ -100,7 +100,7 @@ NEED    = @LUA='$(LUA)' CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' .ci/deps
 deps:  ## install what any target here still lacks (Debian, Ubuntu)
 	$(NEED) build test lint valgrind fuzz bench
 
-demo:  ## a leaver's devices leave management, in a simulated tenant
+demo:  ## fifty leavers in a simulated tenant: planned, applied, killed, resumed, verified
 	$(NEED) build
 	@$(MAKE) -s all
 	@$(RUN_ENV) $(LUA) examples/demo.lua
@@ -225,6 +225,14 @@ valgrind:  ## C tests and one run of the client under memcheck
 torture:  ## every scenario with allocation n failing, for every n
 	$(NEED) build test
 	@$(MAKE) FLAVOUR=asan CC=gcc NAME=torture torture-run
+
+# People to offboard; `make torture-offboard PEOPLE=200 MSGRAPH_SEED=7` is another course of events.
+PEOPLE ?= 160
+torture-offboard:  ## appliers killed and frozen at random, counted by the simulated tenant's log
+	$(NEED) build test
+	@$(MAKE) -s all
+	@MSGRAPH_TORTURE=$(PEOPLE) $(RUN_ENV) $(LUA) $$(command -v busted) spec/fault/apply_spec.lua
+.PHONY: torture-offboard
 
 torture-run: all $(TORTURE)
 	@$(RUN_SPECS) $(NAME) $(TORTURE)

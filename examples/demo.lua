@@ -16,7 +16,7 @@ local function sh(command)
 end
 
 local dir = sh("mktemp -d"):match "%S+"
-local clean <close> = setmetatable({}, { __close = function() os.execute("rm -rf " .. dir) end })
+local _ <close> = setmetatable({}, { __close = function() os.execute("rm -rf " .. dir) end })
 
 local environment = ("MSGRAPH_ENDPOINT=%s MSGRAPH_CA_FILE=%s MSGRAPH_ACCESS_TOKEN=%s PATH=%q:$PATH"):format(
   tenant.endpoint, tenant.ca_file, tenant:token { scopes = spec.permissions(), expires_in = 1e6 },
@@ -92,13 +92,14 @@ local function retired()
   return times, twice
 end
 
-print(("A Microsoft Graph tenant of made-up people runs at %s. Nothing leaves\nthis machine. %d of them leave on Friday.")
+print(("A Microsoft Graph tenant of made-up people runs at %s.\nNothing leaves this machine. %d of them leave on Friday.")
   :format(tenant.endpoint, LEAVERS))
 write(dir .. "/leavers.csv", table.concat(people(), "\n") .. "\n")
 write(dir .. "/leaver.lua", io.open("examples/leaver.lua"):read "a")
 
 say "What would be done to them? Nothing is changed by asking:"
-run "msgraph plan leaver.lua --users leavers.csv --param ticket=INC4711 --param delegate=grace@contoso.com -o friday.plan"
+run("msgraph plan leaver.lua --users leavers.csv --param ticket=INC4711 --param delegate=grace@contoso.com"
+  .. " -o friday.plan")
 say "What is in it, person by person:"
 run("msgraph show friday.plan", 24)
 say "Somebody has to answer for it:"
@@ -119,5 +120,5 @@ print [[
 Try next, in this folder:
   eval "$(make -s env)"      in two terminals: use what is built here
   msgraph sim                in one: a tenant to play with; paste its three lines into the other
-  msgraph plan examples/leaver.lua --user ada@contoso.com --param ticket=INC1      there: what would be done?]]
+  msgraph remove-all-devices --dry-run ada@contoso.com      there: what would be done?]]
 os.exit(twice == 0 and times > 0 and (resumed == 21 or resumed == 0) and 0 or 1, true)
