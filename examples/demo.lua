@@ -16,7 +16,7 @@ local function sh(command)
 end
 
 local dir = sh("mktemp -d"):match "%S+"
-local _ <close> = setmetatable({}, { __close = function() os.execute("rm -rf " .. dir) end })
+local clean <close> = setmetatable({}, { __close = function() os.execute("rm -rf " .. dir) end }) -- luacheck: ignore 211
 
 local environment = ("MSGRAPH_ENDPOINT=%s MSGRAPH_CA_FILE=%s MSGRAPH_ACCESS_TOKEN=%s PATH=%q:$PATH"):format(
   tenant.endpoint, tenant.ca_file, tenant:token { scopes = spec.permissions(), expires_in = 1e6 },
@@ -92,8 +92,8 @@ local function retired()
   return times, twice
 end
 
-print(("A Microsoft Graph tenant of made-up people runs at %s.\nNothing leaves this machine. %d of them leave on Friday.")
-  :format(tenant.endpoint, LEAVERS))
+print(("A Microsoft Graph tenant of made-up people runs at %s. Nothing leaves\nthis machine. "
+  .. "%d of them leave on Friday."):format(tenant.endpoint, LEAVERS))
 write(dir .. "/leavers.csv", table.concat(people(), "\n") .. "\n")
 write(dir .. "/leaver.lua", io.open("examples/leaver.lua"):read "a")
 

@@ -22,7 +22,7 @@ local function show_stages(status)
   local rows = { { "STAGE", "OPERATIONS" } }
   for _, stage in ipairs(status.stages) do
     local named = status.run.options.stages[stage.stage + 1]
-    rows[#rows + 1] = { named and named.name or tostring(stage.stage), report.recap(stage.ops):gsub("%S+=0 ?", "") }
+    rows[#rows + 1] = { named and named.name or tostring(stage.stage), (report.recap(stage.ops):gsub("%S+=0 ?", "")) }
   end
   terminal.out(table_of.format(rows, ""))
 end

@@ -77,8 +77,8 @@ end
 ---@return table outcome as worker:settle takes it (without subj, op, n); `stop`: why nothing more can be sent
 function M.of(op, action, err, now)
   if not err then return { state = op.effect == "command" and "submitted" or "changed" } end
-  local out = { reason = err.message, http_status = err.status, graph_code = err.code, graph_request_id = err.request_id,
-    retry_after_ms = retry_ms(err) }
+  local out = { reason = err.message, http_status = err.status, graph_code = err.code,
+    graph_request_id = err.request_id, retry_after_ms = retry_ms(err) }
   if err.phase == "not_sent" then return not_sent(op, err, now, out) end
   if err.status == 503 and err.retry_after and op.effect ~= "once" then return again(err, now, op, out) end
   if LOST[err.kind] and err.code ~= "redirect" then

@@ -53,9 +53,9 @@ local OPS = { "userPrincipalName", "userId", "id", "key", "action", "targetId", 
 
 local function op_cells(subject, op)
   local id = ("%d.%d"):format(subject.subj, op.op)
-  return { subject.label, subject.object_id, id, op.op_key, op.action, op.target_id, op.desired.label or "", op.effect,
-    op.danger, op.state, op.reason or "", tostring(op.attempts), time(op.intent_at), tostring(op.http_status or ""),
-    op.graph_code or "", op.graph_request_id or "", op.client_request_id or "" }
+  return { subject.label, subject.object_id, id, op.op_key, op.action, op.target_id, op.desired.label or "",
+    op.effect, op.danger, op.state, op.reason or "", tostring(op.attempts), time(op.intent_at),
+    tostring(op.http_status or ""), op.graph_code or "", op.graph_request_id or "", op.client_request_id or "" }
 end
 
 --- One row for each operation.
@@ -126,8 +126,9 @@ end
 
 -- ---- text ---------------------------------------------------------------------------------------
 
-local SHOWN = { failed = true, needs_human = true, needs_approval = true, drifted = true, unknown = true,
-  intent = true }
+local SHOWN = {
+  failed = true, needs_human = true, needs_approval = true, drifted = true, unknown = true, intent = true,
+}
 
 --- What a person has to look at, a line each: { id, label, what, state, reason, powershell }.
 ---@return table[]
