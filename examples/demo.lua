@@ -16,7 +16,8 @@ local function sh(command)
 end
 
 local dir = sh("mktemp -d"):match "%S+"
-local clean <close> = setmetatable({}, { __close = function() os.execute("rm -rf " .. dir) end }) -- luacheck: ignore 211
+-- luacheck: ignore 211
+local clean <close> = setmetatable({}, { __close = function() os.execute("rm -rf " .. dir) end })
 
 local environment = ("MSGRAPH_ENDPOINT=%s MSGRAPH_CA_FILE=%s MSGRAPH_ACCESS_TOKEN=%s PATH=%q:$PATH"):format(
   tenant.endpoint, tenant.ca_file, tenant:token { scopes = spec.permissions(), expires_in = 1e6 },
