@@ -100,7 +100,7 @@ NEED    = @LUA='$(LUA)' CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' .ci/deps
 deps:  ## install what any target here still lacks (Debian, Ubuntu)
 	$(NEED) build test lint valgrind fuzz bench
 
-demo:  ## a leaver's devices leave management, in a simulated tenant
+demo:  ## fifty leavers in a simulated tenant: planned, applied, killed, resumed, verified
 	$(NEED) build
 	@$(MAKE) -s all
 	@$(RUN_ENV) $(LUA) examples/demo.lua
@@ -156,9 +156,14 @@ test:  ## run every test and spec
 asan torture: export ASAN_OPTIONS  := detect_stack_use_after_return=1:quarantine_size_mb=16
 asan torture: export LSAN_OPTIONS  := suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
 asan torture: export UBSAN_OPTIONS := print_stacktrace=1
+# Left out: what spends its time in other processes or waiting, and runs no C that the rest does not.
+SLOW := spec/foreign/% spec/integration/login_spec.lua spec/integration/examples_spec.lua spec/fault/apply_spec.lua \
+        spec/fault/journal_spec.lua spec/integration/apply_spec.lua
+
 asan:  ## the same with address, undefined-behaviour and leak sanitizers
 	$(NEED) build test
-	@PATH='$(CURDIR)/build/asan/bin':"$$PATH" $(MAKE) FLAVOUR=asan CC=gcc NAME=asan build/asan/bin/lua5.4 check
+	@PATH='$(CURDIR)/build/asan/bin':"$$PATH" $(MAKE) FLAVOUR=asan CC=gcc NAME=asan \
+	    SPECS='$(filter-out $(SLOW),$(wildcard spec/*/*_spec.lua))' build/asan/bin/lua5.4 check
 .PHONY: test asan
 
 # Lua is not built with the sanitizer, so its runtime has to be there before Lua starts. Under the name of
@@ -225,6 +230,14 @@ valgrind:  ## C tests and one run of the client under memcheck
 torture:  ## every scenario with allocation n failing, for every n
 	$(NEED) build test
 	@$(MAKE) FLAVOUR=asan CC=gcc NAME=torture torture-run
+
+# People to offboard; `make torture-offboard PEOPLE=200 MSGRAPH_SEED=7` is another course of events.
+PEOPLE ?= 160
+torture-offboard:  ## appliers killed and frozen at random, counted by the simulated tenant's log
+	$(NEED) build test
+	@$(MAKE) -s all
+	@MSGRAPH_TORTURE=$(PEOPLE) $(RUN_ENV) $(LUA) $$(command -v busted) spec/fault/apply_spec.lua
+.PHONY: torture-offboard
 
 torture-run: all $(TORTURE)
 	@$(RUN_SPECS) $(NAME) $(TORTURE)

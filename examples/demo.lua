@@ -16,7 +16,8 @@ local function sh(command)
 end
 
 local dir = sh("mktemp -d"):match "%S+"
-local guard <close> = setmetatable({}, { __close = function() sh("rm -rf " .. dir) end }) -- luacheck: ignore 211
+-- luacheck: ignore 211
+local clean <close> = setmetatable({}, { __close = function() os.execute("rm -rf " .. dir) end })
 
 local environment = ("MSGRAPH_ENDPOINT=%s MSGRAPH_CA_FILE=%s MSGRAPH_ACCESS_TOKEN=%s PATH=%q:$PATH"):format(
   tenant.endpoint, tenant.ca_file, tenant:token { scopes = spec.permissions(), expires_in = 1e6 },
@@ -120,5 +121,5 @@ print [[
 Try next, in this folder:
   eval "$(make -s env)"      in two terminals: use what is built here
   msgraph sim                in one: a tenant to play with; paste its three lines into the other
-  msgraph plan examples/leaver.lua --user ada@contoso.com --param ticket=INC1      there: what would be done?]]
+  msgraph remove-all-devices --dry-run ada@contoso.com      there: what would be done?]]
 os.exit(twice == 0 and times > 0 and (resumed == 21 or resumed == 0) and 0 or 1, true)

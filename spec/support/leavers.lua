@@ -22,9 +22,11 @@ function M.workflow()
 end
 
 --- The first people of a tenant, without Grace, who takes over, and guests, who have no mail.
-function M.people(tenant, count)
-  local names = {}
-  for _, user in ipairs(tenant:users { guest = false, licensed = true }) do
+---@param filter? table more that they must be: { synced = false }
+function M.people(tenant, count, filter)
+  local names, all = {}, { guest = false, licensed = true }
+  for name, value in pairs(filter or {}) do all[name] = value end
+  for _, user in ipairs(tenant:users(all)) do
     if #names < count and user.userPrincipalName ~= "grace@contoso.com" then
       names[#names + 1] = user.userPrincipalName
     end

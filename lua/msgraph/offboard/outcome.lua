@@ -74,7 +74,7 @@ end
 ---@param action? msgraph.offboard.Action nil: an own step
 ---@param err? msgraph.Error nil: it answered 2xx
 ---@param now integer Unix ms
----@return table outcome as worker:settle takes it (without subj, op, n), and `stop`: why nothing more can be sent
+---@return table outcome as worker:settle takes it (without subj, op, n); `stop`: why nothing more can be sent
 function M.of(op, action, err, now)
   if not err then return { state = op.effect == "command" and "submitted" or "changed" } end
   local out = { reason = err.message, http_status = err.status, graph_code = err.code,
