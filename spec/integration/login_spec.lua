@@ -508,7 +508,7 @@ describe("processes that share a sign-in", function()
     assert.equal(hanging.pid, pid)
     helper.sh("kill -STOP " .. pid)
     tenant:clear_faults()
-    local ran = run(env, "request", "GET", "/me") -- waits for its turn, half a minute
+    local ran = run(env, "request", "GET", "/me") -- waits for its turn, as long as an outage is waited out
     assert.equal(30, ran.code)
     assert.matches("ps " .. pid, ran.err, 1, true)
     helper.sh("kill -KILL " .. pid)
