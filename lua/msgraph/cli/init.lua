@@ -6,6 +6,7 @@
 local argparse = require "argparse"
 local batch = require "msgraph.cli.batch"
 local core = require "msgraph.core"
+local offboard = require "msgraph.cli.offboard"
 local terminal = require "msgraph.cli.terminal"
 
 local M = {}
@@ -119,7 +120,11 @@ local function run(argv)
   local args = parser:parse(argv)
   if args.command == "help" then return run_help(args.topic, parser, by_name) end
   for _, command in ipairs(COMMANDS) do
-    if command.name == args.command then return command.run(args) end
+    if command.name == args.command then
+      local problem = offboard.missing(command.name)
+      if problem then return "usage", problem end
+      return command.run(args)
+    end
   end
   terminal.note(parser:get_help())
   return "usage"

@@ -1,6 +1,6 @@
 --- `msgraph report`: what became of a run, for people and for programs. Asks nobody: only the journal is read.
 local core = require "msgraph.core"
-local report = require "msgraph.offboard.report"
+local offboard = require "msgraph.cli.offboard"
 local runs = require "msgraph.cli.runs"
 local terminal = require "msgraph.cli.terminal"
 
@@ -25,13 +25,12 @@ function M.describe(command)
   command:option "--out":argname "<prefix>":description "Begin of the files' names: friday- makes friday-results.csv."
 end
 
-local FILES = { ["results.csv"] = report.results_csv, ["ops.csv"] = report.ops_csv,
-  ["events.jsonl"] = report.events_jsonl }
+local FILES = { ["results.csv"] = "results_csv", ["ops.csv"] = "ops_csv", ["events.jsonl"] = "events_jsonl" }
 
 local function write_files(journal, run_id, prefix)
   for _, name in ipairs { "results.csv", "ops.csv", "events.jsonl" } do
     local parts = {}
-    FILES[name](journal, run_id, function(text) parts[#parts + 1] = text end)
+    offboard.report[FILES[name]](journal, run_id, function(text) parts[#parts + 1] = text end)
     local ok, reason = core.write_private(prefix .. name, table.concat(parts))
     if not ok then return nil, reason end
     terminal.out(("written: %s\n"):format(terminal.clean(prefix .. name)))
@@ -53,7 +52,7 @@ function M.run(args)
   if not journal then return runs.ending(err) end
   local run_id, outcome, message = runs.find(journal, args.run)
   if not run_id then return outcome, message end
-  local points = report.open_points(journal, run_id)
+  local points = offboard.report.open_points(journal, run_id)
   show_points(points)
   local chain, problem = journal:verify_events(run_id)
   if not chain then return runs.ending(problem) end

@@ -3,7 +3,7 @@ local connection = require "msgraph.cli.connection"
 local errors = require "msgraph.cli.errors"
 local graph = require "msgraph"
 local batch = require "msgraph.cli.batch"
-local report = require "msgraph.offboard.report"
+local offboard = require "msgraph.cli.offboard"
 local shell = require "msgraph.cli.shell"
 local terminal = require "msgraph.cli.terminal"
 
@@ -108,7 +108,7 @@ function M.recap(journal, run_id, args, engine)
   if status.run.state == "open" and status.next_due_at and engine and engine.stopping == "waiting" then
     terminal.note(("nobody is due before %s"):format(os.date("!%Y-%m-%d %H:%M UTC", status.next_due_at // 1000)))
   end
-  terminal.out(report.recap(status.ops) .. "\n")
+  terminal.out(offboard.report.recap(status.ops) .. "\n")
   terminal.out("next: " .. next_of(status, args, run_id) .. "\n")
   return outcome_of(status, engine)
 end

@@ -1,5 +1,5 @@
 --- `msgraph status`: where a run stands, by stage. Asks nobody: only the journal is read.
-local report = require "msgraph.offboard.report"
+local offboard = require "msgraph.cli.offboard"
 local runs = require "msgraph.cli.runs"
 local table_of = require "msgraph.cli.table"
 local terminal = require "msgraph.cli.terminal"
@@ -22,7 +22,8 @@ local function show_stages(status)
   local rows = { { "STAGE", "OPERATIONS" } }
   for _, stage in ipairs(status.stages) do
     local named = status.run.options.stages[stage.stage + 1]
-    rows[#rows + 1] = { named and named.name or tostring(stage.stage), (report.recap(stage.ops):gsub("%S+=0 ?", "")) }
+    local recap = offboard.report.recap(stage.ops):gsub("%S+=0 ?", "")
+    rows[#rows + 1] = { named and named.name or tostring(stage.stage), recap }
   end
   terminal.out(table_of.format(rows, ""))
 end

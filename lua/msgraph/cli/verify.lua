@@ -1,6 +1,6 @@
 --- `msgraph verify`: whether what a run says it did is so. Reads only.
 local connection = require "msgraph.cli.connection"
-local report = require "msgraph.offboard.report"
+local offboard = require "msgraph.cli.offboard"
 local runs = require "msgraph.cli.runs"
 local terminal = require "msgraph.cli.terminal"
 
@@ -60,7 +60,7 @@ function M.run(args)
   ok, problem = require("msgraph.offboard.run").check_tenant(client, status.run.tenant_id)
   if not ok then return runs.ending(problem) end
   local counts = show(read(client, journal, run_id, status))
-  terminal.out(report.recap(counts) .. "\n")
+  terminal.out(offboard.report.recap(counts) .. "\n")
   local good = not counts.drifted and not counts.unknown
   terminal.out("next: " .. runs.command(good and counts.submitted and "verify" or "report", run_id, args, good
     and counts.submitted) .. "\n")
