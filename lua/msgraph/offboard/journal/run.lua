@@ -20,7 +20,6 @@ local function amount(value, count)
   if type(value) == "number" and value >= 0 then return value end
   mistake("a number or a percentage expected, got %s", tostring(value))
 end
-M.amount = amount
 
 -- How far each wave reaches, in subjects, each beyond the one before it; the last one takes all.
 local function wave_ends(waves, count)
