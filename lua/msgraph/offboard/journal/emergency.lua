@@ -40,8 +40,8 @@ function M.write(worker, list, err)
   -- begun on a line of its own: one before it may have broken off
   if not store.append(path, "\n" .. table.concat(lines)) then return end
   err.emergency = path
-  err.hint = ("%d outcomes are in %s: make room, then msgraph resume %s --take-in %s")
-    :format(#lines, path, worker.run_id, path)
+  err.hint = ("%d outcomes are in %s: make room, then msgraph resume %s --journal %s"
+    .. " --take-in %s"):format(#lines, path, worker.run_id, worker.journal.path, path)
 end
 
 --- The lines of a file. One that broke off is left out: its worker saw that it could not be written.
