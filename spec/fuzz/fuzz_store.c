@@ -1,7 +1,7 @@
 /* spec/fuzz/fuzz_store.c - the file of a stored sign-in: as it stands, with and without a key; as what follows a
  * plaintext header; and as what the cipher protects.
  */
-#include "core/identity/store.h"
+#include "core/identity/sign_in.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static void parse(const char *bytes, size_t n, const struct mgc_vault_key *key)
 {
     struct mgc_sign_in in = {0};
     struct mgc_error   e  = {0};
-    mgc_code           rc = mgc_store_parse(bytes, n, key, "it", &in, &e);
+    mgc_code           rc = mgc_sign_in_parse(bytes, n, key, "it", &in, &e);
     if (rc == MGC_OK) {
         must(in.generation > 0 && in.generation < INT64_MAX && in.expires_s >= 0);
         must(!in.signed_out || (in.refresh_token.text == NULL && in.access_token.text == NULL));

@@ -1,4 +1,5 @@
-/* csrc/core/identity/credential.c - see credential.h: what it holds. What it asks for is in fetch.c. */
+/* csrc/core/identity/credential.c - see credential.h: what it holds. What it asks for is in fetch.c,
+ * what it gets in settle.c. */
 #include "core/identity/credential.h"
 
 #include "core/base/clock.h"

@@ -1,11 +1,14 @@
-/* csrc/core/identity/credential_priv.h - what credential.c and fetch.c share: for them only. */
+/* csrc/core/identity/credential_priv.h - what credential.c, fetch.c and settle.c share: for them only. */
 #ifndef MGC_CREDENTIAL_PRIV_H
 #define MGC_CREDENTIAL_PRIV_H
 
 #include "core/identity/credential.h"
 #include "core/identity/stored.h"
 
-enum { MGC_RENEW_AGAIN_MS = 30 * 1000 }; /* after a renewal failed, doubling */
+enum {
+    MGC_RENEW_AGAIN_MS = 30 * 1000, /* after a renewal failed, doubling */
+    MGC_REFUSED_MS     = 60 * 1000  /* a refusal is not asked for again so soon */
+};
 
 struct mgc_credential {
     unsigned           references;

@@ -7,9 +7,7 @@
  * Whoever wants to spend the refresh token takes the lock, reads again, and gives the lock back after the
  * write. Sign-out needs no lock, so no process that hangs can keep anyone signed in.
  *
- * Format:    one line, "msgraph sign-in 1 aes-256-gcm KEY-ID NONCE" or "msgraph sign-in 1 plaintext", then a
- *            JSON object, encrypted with that line as additional data. Beside it: ".lock", and ".new" while
- *            (or since) a writer was at it.
+ * Format:    sign_in.h says what is in the file. Beside it: ".lock", and ".new" while (or since) a writer was at it.
  * Ownership: counted. Not for two threads at once; two threads open two stores.
  * Failure:   MGC_ESTORE, with the reason and what to do in `e`; MGC_EBUSY: another process is at it, or was
  *            faster: read again; MGC_ENOMEM; MGC_EINTERNAL when the system has no random bytes. The file and
@@ -19,25 +17,10 @@
 #define MGC_STORE_H
 
 #include "core/base/error.h"
-#include "core/base/secret.h"
+#include "core/identity/sign_in.h"
 #include "core/identity/vault.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 struct mgc_store;
-
-struct mgc_sign_in {
-    uint64_t generation; /* +1 with each write, from a random one on; 0: nothing was ever written */
-    bool     signed_out; /* nothing else is kept then */
-    char    *authority, *tenant, *client_id, *scope, *username, *object_id, *cloud; /* or NULL */
-    struct mgc_secret refresh_token, access_token;
-    int64_t expires_s; /* of the access token, Unix time by the server's clock; 0: not known */
-};
-
-/* Wipes the secrets and gives everything back; what it was, all zero, is fine. */
-void mgc_sign_in_clear(struct mgc_sign_in *in);
 
 /* Touches nothing on disk. The key is the store's from then on, unless it fails; NULL: kept in plaintext. */
 mgc_code mgc_store_open(struct mgc_store **out, const char *path, struct mgc_vault_key *key,
@@ -63,10 +46,5 @@ mgc_code mgc_store_write(const struct mgc_store *s, struct mgc_sign_in *in,
 /* Leaves nothing but the fact. Also replaces a file that can not be read (damaged, of another key, of a newer
  * version): the way to begin anew. */
 mgc_code mgc_store_sign_out(const struct mgc_store *s, struct mgc_error *e) MGC_NODISCARD;
-
-/* A file's bytes. `name` is what errors call it. MGC_ESTORE, MGC_ENOMEM. */
-mgc_code mgc_store_parse(const char *bytes, size_t n, const struct mgc_vault_key *key,
-                         const char *name, struct mgc_sign_in *out,
-                         struct mgc_error *e) MGC_NODISCARD;
 
 #endif
