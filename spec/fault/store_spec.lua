@@ -1,5 +1,5 @@
 --- The stored sign-in as Lua has it: who is signed in, never with what; and what can be wrong with it. What a
---- kill at any system call leaves, locks, full disks: spec/core/test_store.c.
+--- kill at any system call leaves, locks, full disks: spec/core/test_store_faults.c.
 local core = require "msgraph.core"
 local helper = require "spec.support.helper"
 
