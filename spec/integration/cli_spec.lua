@@ -548,6 +548,19 @@ describe("msgraph sim", function()
     assert.equal(64, msgraph(nil, "request", "GET", "/users", "--trace", "x.txt").code)
   end)
 
+  it("shares its throttle gate with the user's other commands, where there is a folder for that", function()
+    local tenant <close> = start()
+    local env, folder = program.env_of(tenant), helper.tmp() .. "/runtime"
+    helper.sh("mkdir -m 700 " .. helper.quote(folder))
+    local function ask(runtime_dir)
+      env.XDG_RUNTIME_DIR = runtime_dir
+      return msgraph(env, "request", "GET", "/users", "--top", "1").code
+    end
+    assert.equal(0, ask(folder))
+    assert.equal(0, os.execute(("[ -f %s/msgraph-gate-* ]"):format(folder)) and 0 or 1)
+    assert.equal(0, ask(folder .. "/not-there"))
+  end)
+
   it("says why it cannot start", function()
     local tenant <close> = start()
     local ran = msgraph(nil, "sim", "--port", tenant.endpoint:match("(%d+)$"))

@@ -68,12 +68,25 @@ local function no_token(err)
     .. " or MSGRAPH_ACCESS_TOKEN (no option takes them, as `ps` would show it)"):format(err.message)
 end
 
+-- The throttle gate is shared with whatever else this user runs at the same time (docs/throttling.md). Where the
+-- folder for that is not ours, as after su, each has its own.
+local function connect(opts)
+  local folder = os.getenv "XDG_RUNTIME_DIR" or ""
+  if folder ~= "" and not os.getenv "MSGRAPH_SHARED_GATE" then
+    opts.shared_gate = folder .. "/msgraph-gate"
+    local client, err = graph.connect(opts)
+    if client or err.code ~= "bad_option" then return client, err end
+    opts.shared_gate = nil
+  end
+  return graph.connect(opts)
+end
+
 --- Connects and signs in: what is wrong with that is said once, before any work begins.
 ---@return msgraph.Client?
 ---@return string? outcome
 ---@return string? message
 function M.open(args)
-  local client, err = graph.connect { endpoint = args.endpoint, ca_file = args.ca_file, cloud = args.cloud,
+  local client, err = connect { endpoint = args.endpoint, ca_file = args.ca_file, cloud = args.cloud,
     auth = args.profile and graph.auth.stored { profile = args.profile } or nil, capture = args.trace }
   local ok = client
   if client then ok, err = client:sign_in() end
