@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/base/uuid.h"
 #include "core/gates.h"
+#include "core/holds.h"
 #include "core/identity/challenge.h"
 #include "core/identity/credential.h"
 #include "core/line.h"
@@ -16,24 +17,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Exchanges that the gate holds for the same reason: the same side of the same lane. */
-struct mgc_hold {
-    struct mgc_shared_gate *gate;
-    struct mgc_load         load;
-    struct mgc_line         line;  /* an empty one goes with the next step */
-    int64_t                 at_ms; /* when to ask the gate again */
-    TAILQ_ENTRY(mgc_hold) link;
-};
-
 struct mgc_transport {
     struct mgc_wire     *wire;
     unsigned             forks; /* when it was made */
     uint64_t             last_id;
     struct mgc_exchanges parked, under_way, delayed, done; /* one for each state, but ADMITTING: */
     struct mgc_line      waiting;
-    TAILQ_HEAD(, mgc_hold) holds; /* those the gate has refused */
+    struct mgc_holds     holds; /* those the gate has refused */
     int                  n_done;
-    int64_t              hold_ms;  /* when the first of them may open */
     int64_t              check_ms; /* no deadline lies before this moment */
     int64_t              wake_ms;
     struct mgc_uuid_pool ids;
@@ -50,9 +41,9 @@ mgc_code mgc_transport_new(struct mgc_transport **out, struct mgc_error *e)
         return rc;
     }
     t->forks    = mgc_global_forks();
-    t->check_ms = t->wake_ms = t->hold_ms = MGC_NEVER;
+    t->check_ms = t->wake_ms = MGC_NEVER;
     mgc_line_init(&t->waiting);
-    TAILQ_INIT(&t->holds);
+    mgc_holds_init(&t->holds);
     TAILQ_INIT(&t->parked);
     TAILQ_INIT(&t->delayed);
     TAILQ_INIT(&t->under_way);
@@ -102,14 +93,12 @@ static void free_line(struct mgc_line *l)
         free_all(&l->levels[level]);
 }
 
-static void free_holds(struct mgc_transport *t)
+static void free_holds(struct mgc_holds *h)
 {
-    struct mgc_hold *h;
-    while ((h = TAILQ_FIRST(&t->holds)) != NULL) {
-        TAILQ_REMOVE(&t->holds, h, link);
-        free_line(&h->line);
-        mgc_free(h);
-    }
+    struct mgc_hold *hold;
+    TAILQ_FOREACH (hold, &h->all, link)
+        free_line(&hold->line);
+    mgc_holds_clear(h);
 }
 
 /* It is under way no longer: the gate hears what became of it. */
@@ -132,7 +121,7 @@ void mgc_transport_free(struct mgc_transport *t)
     }
     mgc_wire_free(t->wire);
     free_line(&t->waiting);
-    free_holds(t);
+    free_holds(&t->holds);
     free_all(&t->parked);
     free_all(&t->delayed);
     free_all(&t->under_way);
@@ -333,89 +322,33 @@ static int64_t start(struct mgc_transport *t, struct mgc_exchange *x)
     return 0;
 }
 
-static bool same_lane(const struct mgc_hold *h, const struct mgc_exchange *x)
-{
-    return h->gate == x->origin->gate && h->load.workload == x->pass.load.workload &&
-           h->load.resource == x->pass.load.resource;
-}
-
-static struct mgc_hold *find_hold(struct mgc_transport *t, const struct mgc_exchange *x)
-{
-    struct mgc_hold *h;
-    TAILQ_FOREACH (h, &t->holds, link)
-        if (same_lane(h, x) && h->load.write == x->pass.load.write)
-            return h;
-    h = mgc_malloc(sizeof *h);
-    if (h == NULL)
-        return NULL;
-    *h = (struct mgc_hold){.gate = x->origin->gate, .load = x->pass.load};
-    mgc_line_init(&h->line);
-    TAILQ_INSERT_TAIL(&t->holds, h, link);
-    return h;
-}
-
-/* Takes it out of the way of those whose gate is open. */
-static void hold(struct mgc_transport *t, struct mgc_exchange *x, int64_t at_ms)
-{
-    struct mgc_hold *h = find_hold(t, x);
-    if (h == NULL) {
-        give_up(t, x, MGC_ENOMEM);
-        return;
-    }
-    mgc_line_remove(&t->waiting, x);
-    mgc_line_put(&h->line, x);
-    x->hold  = h;
-    h->at_ms = at_ms;
-}
-
-static void start_held(struct mgc_transport *t, struct mgc_hold *h)
+static void start_held(struct mgc_transport *t)
 {
     struct mgc_exchange *x;
-    int64_t              at_ms = 0;
-    while (at_ms == 0 && mgc_wire_has_room(t->wire) && (x = mgc_line_next(&h->line)) != NULL)
-        at_ms = start(t, x);
-    h->at_ms = at_ms;
-}
-
-static void start_holds(struct mgc_transport *t)
-{
-    const int64_t    now_ms = mgc_now_ms();
-    struct mgc_hold *next;
-    for (struct mgc_hold *h = TAILQ_FIRST(&t->holds); h != NULL; h = next) {
-        next = TAILQ_NEXT(h, link);
-        if (h->at_ms <= now_ms)
-            start_held(t, h);
-        if (mgc_line_next(&h->line) == NULL) {
-            TAILQ_REMOVE(&t->holds, h, link);
-            mgc_free(h);
-        }
+    const int64_t        now_ms = mgc_now_ms();
+    while (mgc_wire_has_room(t->wire) && (x = mgc_holds_next(&t->holds, now_ms)) != NULL) {
+        const int64_t at_ms = start(t, x);
+        if (at_ms != 0)
+            mgc_holds_wait(x, at_ms);
     }
 }
 
 static void start_waiting(struct mgc_transport *t)
 {
     struct mgc_exchange *x;
-    struct mgc_hold     *h;
-    if (t->hold_ms != MGC_NEVER)
-        start_holds(t);
+    start_held(t);
     while (mgc_wire_has_room(t->wire) && (x = mgc_line_next(&t->waiting)) != NULL) {
         const int64_t at_ms = start(t, x);
-        if (at_ms != 0)
-            hold(t, x, at_ms);
+        if (at_ms != 0 && !mgc_holds_put(&t->holds, &t->waiting, x, at_ms))
+            give_up(t, x, MGC_ENOMEM);
     }
-    t->hold_ms = MGC_NEVER;
-    TAILQ_FOREACH (h, &t->holds, link)
-        t->hold_ms = mgc_earlier(t->hold_ms, h->at_ms);
 }
 
 /* An answer may have opened the gate for others of its lane. */
 static void pass_gate(struct mgc_transport *t, struct mgc_exchange *x)
 {
-    struct mgc_hold *h;
     leave_gate(x);
-    TAILQ_FOREACH (h, &t->holds, link)
-        if (same_lane(h, x))
-            h->at_ms = t->hold_ms = 0;
+    mgc_holds_stir(&t->holds, x);
 }
 
 /* Whether the answer is about the token: a 401 with that header (RFC 9110 15.5.2; Intune sends others), or a 403 that
@@ -583,7 +516,7 @@ static void check_deadlines(struct mgc_transport *t)
     t->check_ms = MGC_NEVER;
     end_overdue(t, &t->under_way, now_ms);
     end_overdue_line(t, &t->waiting, now_ms);
-    TAILQ_FOREACH (h, &t->holds, link)
+    TAILQ_FOREACH (h, &t->holds.all, link)
         end_overdue_line(t, &h->line, now_ms);
     end_overdue(t, &t->parked, now_ms);
     look_at_parked(t, now_ms);
@@ -654,7 +587,7 @@ mgc_code mgc_transport_sign_in(struct mgc_transport *t, struct mgc_credential *c
 /* When the gate may open for somebody. Without room on the wire that is of no use. */
 static int64_t open_ms(const struct mgc_transport *t)
 {
-    return mgc_wire_has_room(t->wire) ? t->hold_ms : MGC_NEVER;
+    return mgc_wire_has_room(t->wire) ? t->holds.due_ms : MGC_NEVER;
 }
 
 /* The wait ends at the next moment that matters, rounded so that it has really come then. */
@@ -721,7 +654,7 @@ static struct mgc_exchange *find_in_line(struct mgc_line *l, uint64_t id)
 static struct mgc_exchange *find_waiting(struct mgc_transport *t, uint64_t id)
 {
     struct mgc_exchange *x = find_in_line(&t->waiting, id);
-    for (struct mgc_hold *h = TAILQ_FIRST(&t->holds); x == NULL && h != NULL;
+    for (struct mgc_hold *h = TAILQ_FIRST(&t->holds.all); x == NULL && h != NULL;
          h                  = TAILQ_NEXT(h, link))
         x = find_in_line(&h->line, id);
     return x;
