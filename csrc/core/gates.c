@@ -124,38 +124,51 @@ void mgc_shared_gate_unref(struct mgc_shared_gate *g)
         destroy(g);
 }
 
-static void enter_file(const struct mgc_shared_gate *g)
+/* Nobody else, thread or process, is at the gate between these. */
+static void enter_gate(const struct mgc_shared_gate *g)
 {
+    enter();
     if (g->has_file)
         mgc_gate_file_lock(&g->file);
 }
 
-static void leave_file(const struct mgc_shared_gate *g)
+static void leave_gate(const struct mgc_shared_gate *g)
 {
     if (g->has_file)
         mgc_gate_file_unlock(&g->file);
+    leave();
 }
 
 int64_t mgc_shared_gate_admit(struct mgc_shared_gate *g, struct mgc_pass *p, int64_t now_ms)
 {
     if (g == NULL)
         return MGC_GATE_GO;
-    enter();
-    enter_file(g);
+    enter_gate(g);
     const int64_t at = mgc_gate_admit(g->gate, p, now_ms);
-    leave_file(g);
-    leave();
+    leave_gate(g);
     return at;
+}
+
+static bool is_under_way(const struct mgc_shared_gate *g, const struct mgc_pass *p)
+{
+    return g != NULL && p->admitted && g->forks == mgc_global_forks();
 }
 
 void mgc_shared_gate_answer(struct mgc_shared_gate *g, struct mgc_pass *p,
                             const struct mgc_reply *r, int64_t now_ms)
 {
-    if (g == NULL)
+    if (!is_under_way(g, p))
         return;
-    enter();
-    enter_file(g);
+    enter_gate(g);
     mgc_gate_answer(g->gate, p, r, now_ms);
-    leave_file(g);
-    leave();
+    leave_gate(g);
+}
+
+void mgc_shared_gate_withdraw(struct mgc_shared_gate *g, struct mgc_pass *p, int64_t now_ms)
+{
+    if (!is_under_way(g, p))
+        return;
+    enter_gate(g);
+    mgc_gate_withdraw(g->gate, p, now_ms);
+    leave_gate(g);
 }

@@ -69,9 +69,8 @@ static struct mgc_reply read_reply(const struct mgc_attempt *a, mgc_workload wor
     if (a->status == 429 || a->status == 503 || a->status == 509) {
         r.hint_ms = mgc_retry_after_ms(mgc_buf_text(&a->headers), a->headers.len, time(NULL));
         find_header(a, "x-ms-throttle-scope", &r.scope, &r.scope_len);
-    } else if (workload == MGC_IDENTITY && find_header(a, "x-ms-resource-unit", &units, &n) &&
-               n > 0 && n < 6) {
-        r.units = (int32_t)strtol(units, NULL, 10); /* ends at the line's end */
+    } else if (workload == MGC_IDENTITY && find_header(a, "x-ms-resource-unit", &units, &n)) {
+        r.units = mgc_reply_units(units, n);
     }
     return r;
 }

@@ -207,6 +207,7 @@ int luaopen_msgraph_core(lua_State *L)
     lmg_credential_register(L);
     lmg_loopback_register(L);
     lmg_origin_register(L);
+    lmg_part_register(L);
     lmg_store_register(L);
     lmg_transport_register(L);
     luaL_newlib(L, functions);

@@ -80,6 +80,7 @@ int lmg_origin(lua_State *L)
 
 void lmg_origin_register(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"use", origin_use}, {"close", origin_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"use", origin_use}, {"part", lmg_part}, {"close", origin_close}, {NULL, NULL}};
     lmg_new_type(L, LMG_ORIGIN, methods, origin_close);
 }

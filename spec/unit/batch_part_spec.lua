@@ -1,14 +1,18 @@
 -- spec/unit/batch_part_spec.lua
-local again = require "msgraph.batch.again"
 local base64 = require "msgraph.batch.base64"
+local core = require "msgraph.core"
 local json = require "msgraph.json"
 local part = require "msgraph.batch.part"
 local requests = require "msgraph.request"
 
 local ENDPOINT = "https://graph.microsoft.com"
+local TOO_LATE, IN_TIME = 0, 3600
+
+local client = { endpoint = ENDPOINT, origin = assert(core.origin { endpoint = ENDPOINT,
+  credential = assert(core.credential { token = "a-token" }) }) }
 
 local function item_of(method, path, body, opts)
-  local item = part.item(requests.build(method, path, body, opts), ENDPOINT)
+  local item = part.item(requests.build(method, path, body, opts), client)
   return item, item.version and json.decode(part.write { item }).requests[1]
 end
 
@@ -70,7 +74,7 @@ describe("a request as a part", function()
     it("travels alone with " .. what, function() assert.is_nil(make().version) end)
   end
 
-  it("knows the object it writes to, and the mailbox", function()
+  it("knows the object it writes to", function()
     for _, case in ipairs {
       { "PATCH", "/users/Ada@contoso.com", "users/ada@contoso.com" },
       { "POST", "/users('Ada@contoso.com')/revokeSignInSessions", "users/ada@contoso.com" },
@@ -78,12 +82,11 @@ describe("a request as a part", function()
       { "GET", "/users/ada" },
       { "POST", "/users" },
       { "POST", "/deviceManagement/managedDevices/1/retire" },
-      { "GET", "/users/Ada/mailFolders/inbox/messages", nil, "ada" },
-      { "POST", "/me/sendMail", "users/me", "me" },
+      { "GET", "/users/Ada/mailFolders/inbox/messages" },
+      { "POST", "/me/sendMail", "users/me" },
     } do
       local item = item_of(case[1], case[2])
       assert.equal(case[3], item.object, case[2])
-      assert.equal(case[4], item.mailbox, case[2])
     end
   end)
 end)
@@ -154,42 +157,117 @@ describe("base64", function()
 end)
 
 describe("a part goes again", function()
+  local function judge(status, hint, repeatable, left)
+    return client.origin:part("POST", "/v1.0/x", repeatable):judge(status, hint, left or IN_TIME, 0)
+  end
+
   for _, case in ipairs {
     { "throttled, whatever it is", 429, 7, false, 7 },
     { "throttled without a word", 429, nil, false, 1 },
     { "refused until later", 503, 3, false, 3 },
-    { "after a fault, if it may", 503, nil, true, 0.05 },
-    { "not after a fault, if it may not", 503, nil, false, nil },
-    { "without an answer, if it may", nil, nil, true, 0.05 },
-    { "without an answer not, if it may not", nil, nil, false, nil },
+    { "after a fault, if it may", 503, nil, true, 0.05, acted = true },
+    { "not after a fault, if it may not", 503, nil, false, nil, acted = true, ambiguous = true },
+    { "without an answer, if it may", nil, nil, true, 0.05, acted = true },
+    { "without an answer not, if it may not", nil, nil, false, nil, acted = true, ambiguous = true },
     { "when the batch says it failed with another", 424, nil, false, 0.05 },
     { "not when it is refused", 404, nil, true, nil },
-    { "after a fault not before it is asked to", 500, 7, true, 7 },
+    { "after a fault not before it is asked to", 500, 7, true, 7, acted = true },
     { "after it failed with another neither", 424, 7, false, 7 },
   } do
-    it(case[1], function() assert.equal(case[5], again.wait({}, case[2], case[3], case[4], 0)) end)
+    it(case[1], function()
+      local verdict = judge(case[2], case[3], case[4])
+      assert.same({ wait = case[5], may_have_acted = case.acted, ambiguous = case.ambiguous }, verdict)
+      assert.is_nil(judge(case[2], case[3], case[4], TOO_LATE).wait)
+    end)
   end
 
-  it("never earlier than asked, and not for ever", function()
-    for seed = 1, 50 do
-      local met, times = {}, 0
-      while true do
-        local hint = (seed * 7 + times * 3) % 40 / 4
-        local wait = again.wait(met, 429, hint, false, seed / 51)
-        if not wait then break end
-        assert.is_true(wait >= hint)
-        times = times + 1
-      end
-      assert.equal(7, times)
-    end
+  it("not beyond its deadline, and says when it would have been", function()
+    assert.same({ retry_in = 7 }, judge(429, 7, false, 6.9))
   end)
 
-  it("does not believe three hints of next to nothing in a row", function()
-    local met = {}
-    again.wait(met, 429, 0, false, 0)
-    again.wait(met, 429, 0, false, 0)
-    assert.equal(4, again.wait(met, 429, 0, false, 0))
-    again.wait(met, 500, nil, true, 0)
-    assert.equal(0, again.wait(met, 429, 0, false, 0))
+  it("by the rules and counts of one request: eight times throttled, then no more", function()
+    local one = client.origin:part("GET", "/v1.0/users", true)
+    for _ = 1, 7 do assert.equal(3, one:judge(429, 3, IN_TIME, 0).wait) end
+    assert.same({}, one:judge(429, 3, IN_TIME, 0))
+  end)
+
+  it("out of the budget of all requests to its origin", function()
+    local origin = assert(core.origin { endpoint = ENDPOINT, credential = assert(core.credential { token = "b" }) })
+    local function read() return origin:part("GET", "/v1.0/users", true) end
+    for _ = 1, 500 // 14 do assert.equal(0.05, read():judge(502, nil, IN_TIME, 0).wait) end
+    assert.same({ retry_budget = true, may_have_acted = true }, read():judge(502, nil, IN_TIME, 0))
+    for _ = 1, 4 do read():answer(200) end -- each gives one back
+    assert.equal(0.05, read():judge(502, nil, IN_TIME, 0).wait)
+  end)
+end)
+
+describe("a part at the throttle gate", function()
+  local tokens = 0
+
+  -- An origin with a gate of its own.
+  local function origin()
+    tokens = tokens + 1
+    local credential = assert(core.credential { token = "gate-" .. tokens })
+    return assert(core.origin { endpoint = ENDPOINT, credential = credential })
+  end
+
+  local function part_of(from, method, path) return (from:part(method or "GET", "/v1.0" .. (path or "/users"), true)) end
+
+  it("is held up by another's refusal, on its own side of its own service", function()
+    local from = origin()
+    local first = part_of(from)
+    assert.is_nil(first:admit())
+    assert.is_nil(first:admit()) -- it is under way already
+    first:answer(429, 60, { ["Retry-After"] = "60" })
+    assert.is_true(first:admit() > core.now() + 59)
+    assert.is_true(part_of(from):admit() > core.now() + 59)
+    assert.is_nil(part_of(from, "PATCH", "/users/1"):admit())
+    assert.is_nil(part_of(from, "GET", "/users/1/managedDevices"):admit())
+  end)
+
+  it("closes what the service names, whatever the spelling of its header", function()
+    local from = origin()
+    local first = part_of(from)
+    first:admit()
+    first:answer(429, 60, { ["X-MS-Throttle-Scope"] = "Tenant_Application/ReadWrite/app/tenant" })
+    assert.is_number(part_of(from, "PATCH", "/users/1"):admit())
+  end)
+
+  it("leaves room when it is withdrawn, answered, closed or forgotten", function()
+    local from = origin()
+    local function mail() return part_of(from, "GET", "/users/ada/messages") end
+    for _, ending in ipairs { "withdraw", "answer", "close", "forget" } do
+      local four = { mail(), mail(), mail(), mail() }
+      for _, one in ipairs(four) do assert.is_nil(one:admit(), ending) end
+      assert.is_number(mail():admit())
+      for i, one in ipairs(four) do
+        if one[ending] then one[ending](one) end
+        four[i] = nil
+      end
+      collectgarbage()
+    end
+    assert.is_nil(mail():admit())
+  end)
+
+  it("has the lane of those that are held up with it", function()
+    local from = origin()
+    local function lane(method, path)
+      return (select(2, from:part(method, "/v1.0" .. path, true)))
+    end
+    assert.equal(lane("GET", "/users"), lane("GET", "/groups"))
+    assert.equal(lane("GET", "/users/Ada/events"), lane("GET", "/users/ada/messages"))
+    assert.are_not.equal(lane("GET", "/users"), lane("PATCH", "/users/1"))
+    assert.are_not.equal(lane("GET", "/users/ada/events"), lane("GET", "/users/grace/events"))
+  end)
+
+  it("outlives its origin", function()
+    local from = origin()
+    local one = part_of(from)
+    from:close()
+    assert.is_nil(one:admit())
+    one:close()
+    one:close()
+    assert.error_matches(function() one:admit() end, "part is closed")
+    assert.error_matches(function() part_of(from) end, "origin is closed")
   end)
 end)

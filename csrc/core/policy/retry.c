@@ -55,6 +55,7 @@ mgc_retry_class mgc_retry_classify(const struct mgc_outcome *o)
         return MGC_TRANSPORT;
     switch (o->status) {
     case 408:
+    case 424:
     case 500:
     case 502:
     case 503:
@@ -65,21 +66,27 @@ mgc_retry_class mgc_retry_classify(const struct mgc_outcome *o)
     }
 }
 
-static bool may_repeat(const struct mgc_outcome *o, mgc_retry_class class)
+/* Nothing was done: nothing of it left, or the server says so. */
+static bool is_undone(const struct mgc_outcome *o, mgc_retry_class class)
 {
-    return class == MGC_THROTTLE || o->idempotent || o->phase == MGC_NOT_SENT;
+    return o->phase == MGC_NOT_SENT || class == MGC_THROTTLE || o->status == 424;
 }
 
-bool mgc_retry_is_ambiguous(const struct mgc_outcome *o)
+bool mgc_retry_may_have_acted(const struct mgc_outcome *o)
 {
     const mgc_retry_class class = mgc_retry_classify(o);
-    if (o->idempotent || o->phase == MGC_NOT_SENT || class == MGC_THROTTLE)
+    if (is_undone(o, class))
         return false;
     if (o->code == MGC_OK || o->status == 408)
         return class != MGC_FINAL;
     const bool refused = o->status >= 400 && o->status < 500;
     return !refused && o->code != MGC_ETOO_LARGE &&
            o->code != MGC_ECANCELLED; /* whoever cancelled knows; the phase tells the rest */
+}
+
+bool mgc_retry_is_ambiguous(const struct mgc_outcome *o)
+{
+    return !o->idempotent && mgc_retry_may_have_acted(o);
 }
 
 /* ---- waits --------------------------------------------------------------------------------------- */
@@ -155,7 +162,7 @@ struct mgc_decision mgc_retry_decide(struct mgc_retries *r, int *budget,
     struct mgc_decision d       = {.verdict = MGC_END};
     const mgc_retry_class class = mgc_retry_classify(o);
     const struct rule *rule     = &rules[class];
-    if (class == MGC_FINAL || !may_repeat(o, class) || left_ms <= 0 ||
+    if (class == MGC_FINAL || (!o->idempotent && !is_undone(o, class)) || left_ms <= 0 ||
         count(r, o, class) >= rule->attempts)
         return d;
     d.wait_ms = class == MGC_THROTTLE ? throttle_wait_ms(r, o, random)

@@ -5,7 +5,8 @@
  * another attempt, how many, and after which wait:
  *
  *   throttle   429 and 509; 503 that says when to come back: refused before it was acted on, so any method
- *   transient  408 500 502 503 504: it may have been acted on, so only what may be sent twice
+ *   transient  408 500 502 503 504: it may have been acted on, so only what may be sent twice; and 424, which a
+ *              part of a batch is answered that was not acted on because another failed, so any method
  *   transport  no answer, or half of one: any method where nothing was sent, else as transient
  *   final      everything else: a success, or a refusal that another attempt would only meet again
  *
@@ -64,7 +65,8 @@ struct mgc_decision {
 
 mgc_retry_class mgc_retry_classify(const struct mgc_outcome *o);
 
-/* Whether a request that may not be sent twice could have been acted on without us knowing. */
+/* Whether it could have been acted on without us knowing; and is one that may not be sent twice. */
+bool mgc_retry_may_have_acted(const struct mgc_outcome *o);
 bool mgc_retry_is_ambiguous(const struct mgc_outcome *o);
 
 /* An attempt has ended without success, `left_ms` before the deadline. `random` is from [0, 1).

@@ -129,6 +129,14 @@ static void window_answered(struct window *w, int64_t sent_ms, int32_t units, in
     w->used += truth;
 }
 
+/* What was counted then was not sent. */
+static void window_withdrawn(struct window *w, int64_t sent_ms, int32_t units, int64_t now_ms)
+{
+    window_answered(w, sent_ms, units, 0, now_ms);
+    if (sent_ms >= w->opened_ms)
+        w->opened_used -= units < w->opened_used ? units : w->opened_used;
+}
+
 static void window_opened(struct window *w, int64_t now_ms)
 {
     w->opened_ms   = now_ms;
@@ -345,6 +353,19 @@ int64_t mgc_gate_admit(struct mgc_gate *g, struct mgc_pass *p, int64_t now_ms)
 
 /* ---- answers ------------------------------------------------------------------------------------------- */
 
+int32_t mgc_reply_units(const char *text, size_t n)
+{
+    int32_t units = 0;
+    if (n == 0 || n > 5)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        units = units * 10 + (text[i] - '0');
+    }
+    return units;
+}
+
 static bool is_refusal(const struct mgc_reply *o)
 {
     return o->status == 429 || ((o->status == 503 || o->status == 509) && o->hint_ms >= 0);
@@ -430,6 +451,13 @@ static void widen(struct mgc_lane *l)
     }
 }
 
+static void end_probes(struct mgc_lane *l, int lane, const struct mgc_pass *p)
+{
+    for (int s = 0; s < SIDES; s++)
+        if ((p->probes & bit_of(lane, s)) != 0)
+            l->state->scopes[s].probe_ms = 0;
+}
+
 static void leave(struct mgc_lane *l, int lane, const struct mgc_pass *p, const struct mgc_reply *o,
                   int64_t now_ms)
 {
@@ -439,12 +467,10 @@ static void leave(struct mgc_lane *l, int lane, const struct mgc_pass *p, const 
                     o->units >= 0 ? o->units : p->load.units, now_ms);
     if (p->load.write)
         window_answered(&l->state->writes, p->sent_ms, 1, 1, now_ms);
+    end_probes(l, lane, p);
     for (int s = 0; s < SIDES; s++)
-        if ((p->probes & bit_of(lane, s)) != 0) {
-            l->state->scopes[s].probe_ms = 0;
-            if (answered)
-                reopen(l, s, now_ms);
-        }
+        if (answered && (p->probes & bit_of(lane, s)) != 0)
+            reopen(l, s, now_ms);
     if (answered)
         widen(l);
 }
@@ -463,6 +489,24 @@ void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_re
     for (int i = 0; i < 2; i++)
         if (p->lanes[i] != NULL)
             leave(p->lanes[i], i, p, o, now_ms);
+    *p = (struct mgc_pass){.load = p->load};
+}
+
+static void step_back(struct mgc_lane *l, int lane, const struct mgc_pass *p, int64_t now_ms)
+{
+    l->under_way--;
+    window_withdrawn(&l->state->all, p->sent_ms, p->load.units, now_ms);
+    if (p->load.write)
+        window_withdrawn(&l->state->writes, p->sent_ms, 1, now_ms);
+    end_probes(l, lane, p);
+}
+
+void mgc_gate_withdraw(struct mgc_gate *g, struct mgc_pass *p, int64_t now_ms)
+{
+    (void)g;
+    for (int i = 0; i < 2; i++)
+        if (p->admitted && p->lanes[i] != NULL)
+            step_back(p->lanes[i], i, p, now_ms);
     *p = (struct mgc_pass){.load = p->load};
 }
 

@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 enum {
-    MGC_AT_ONCE_MAX   = 64, /* most under way in a lane; design/client.md 2 */
+    MGC_AT_ONCE_MAX   = 80, /* most under way in a lane: four batches of twenty */
     MGC_GATE_RECHECK  = 25, /* ms; when it depends on an answer, which another thread may get */
     MGC_GATE_GO       = 0,
     MGC_GATE_BACKOFF  = 2000,       /* ms; of a refusal that names no time: doubles, at most ... */
@@ -74,9 +74,15 @@ struct mgc_reply {
     int32_t     units; /* x-ms-resource-unit; -1: it does not say */
 };
 
+/* The value of x-ms-resource-unit; -1 when it is no such number. */
+int32_t mgc_reply_units(const char *text, size_t n);
+
 /* Ends a pass; one that was not admitted, or has ended, is left alone. */
 void mgc_gate_answer(struct mgc_gate *g, struct mgc_pass *p, const struct mgc_reply *o,
                      int64_t now_ms);
+
+/* Ends the pass of what was not sent after all, as if it had never been admitted. */
+void mgc_gate_withdraw(struct mgc_gate *g, struct mgc_pass *p, int64_t now_ms);
 
 /* Which of the levels in `waiting` (bits, 1 << level; not 0) has the turn with this number: the highest, but
  * now and then another, so that none starves. */

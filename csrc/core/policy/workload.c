@@ -280,3 +280,8 @@ struct mgc_load mgc_load_of(const char *method, const char *url)
     set_cost(&load, method, &p);
     return load;
 }
+
+uint64_t mgc_load_lane(const struct mgc_load *l)
+{
+    return ((l->resource * 31) + (uint64_t)l->workload) * 2 + l->write;
+}

@@ -52,6 +52,9 @@ struct mgc_load {
 /* Reads a request's method and full URL. */
 struct mgc_load mgc_load_of(const char *method, const char *url);
 
+/* Stands for what the gate holds up together: the same side of the same workload or resource. */
+uint64_t mgc_load_lane(const struct mgc_load *l);
+
 /* What stands for this resource in mgc_load; never 0. Letter case makes no difference. */
 uint64_t mgc_resource_of(const char *id, size_t n);
 

@@ -2,9 +2,9 @@
 --- Sends what a plan packs: up to four batches in flight, each part judged by its own answer.
 --
 -- What becomes of the batch as a request (connection, token, throttling, a fault) is the core's business,
--- as for any request; a part is retried here, at its own hint. A part of which nothing is known any more
--- and that may not be repeated ends as ambiguous. An engine lives in a scope of tasks and ends with it.
-local again = require "msgraph.batch.again"
+-- as for any request. A part passes the throttle gate by itself, and goes again by itself, by the core's rules
+-- (msgraph.core.Part). One of which nothing is known any more and that may not be repeated ends as ambiguous. An
+-- engine lives in a scope of tasks and ends with it.
 local core = require "msgraph.core"
 local loop = require "msgraph.loop"
 local part = require "msgraph.batch.part"
@@ -22,7 +22,9 @@ local MOST_FLYING = 4
 ---@field package scope table where its tasks run
 ---@field package plan msgraph.batch.Plan
 ---@field package flying integer batches on their way
----@field package limit integer how many may be: 1 at first and after a throttled part, one more with each good answer
+---@field package limit integer how many may be: 1 at first, one more with each good answer
+---@field package shut table<integer, number> lane to when to ask again, as far as this take has asked
+---@field package late msgraph.batch.Item[] those for which this take has found the gate shut until after their deadline
 local Engine = {}
 Engine.__index = Engine
 
@@ -30,7 +32,9 @@ Engine.__index = Engine
 ---@param scope table
 ---@return msgraph.batch.Engine
 function M.new(client, scope)
-  return setmetatable({ client = client, scope = scope, plan = plans.new(), flying = 0, limit = 1 }, Engine)
+  local self = setmetatable({ client = client, scope = scope, flying = 0, limit = 1, shut = {}, late = {} }, Engine)
+  self.plan = plans.new(self)
+  return self
 end
 
 -- ---- an item ends -------------------------------------------------------------------------------
@@ -47,6 +51,13 @@ end
 
 local function taken_back()
   return failure_of("cancelled", "cancelled", "the task was cancelled", "not_sent")
+end
+
+local function too_late(at)
+  local failure = failure_of("throttled", "throttled", "the service wants to be left alone for longer than there is time",
+    "not_sent")
+  failure.retry_in = at - core.now()
+  return failure
 end
 
 local function copy(fields)
@@ -69,9 +80,6 @@ end
 
 -- What an item ends with says all that was tried, and whether it may have been acted on (core.Response).
 local function add_history(item, raw, failure)
-  if raw and raw.status >= 400 then
-    raw.ambiguous = raw.ambiguous or not item.repeatable and again.may_have_acted(raw.status, raw.retry_after) or nil
-  end
   if raw and (item.acted_before or raw.acted_before) and repeatable.done_before(item.request, raw) then
     raw.status, raw.body = 204, ""
   end
@@ -96,19 +104,19 @@ end
 
 -- It goes again if that makes sense in time, or ends as what it met.
 local function judge(self, item, raw, failure)
-  if item.gone or item.request.retry == false then return settle(self, item, raw, failure) end
-  item.met = item.met or {}
-  local status, hint = raw and raw.status, raw and raw.retry_after
-  local wait = again.wait(item.met, status, hint, item.repeatable, math.random())
-  if not wait then return settle(self, item, raw, failure) end
-  local due = core.now() + wait
-  if due > item.deadline then
-    if raw then raw.retry_in = wait end
-    return settle(self, item, raw, failure)
+  local now, may = core.now() + 0.001, not item.gone and item.request.retry ~= false -- no wait shall be too short
+  local verdict = item.pass:judge(raw and raw.status, raw and raw.retry_after, may and item.deadline - now or 0,
+    math.random())
+  local wait = verdict.wait
+  if wait then
+    record(item, raw, failure)
+    item.pause, item.acted_before = wait, item.acted_before or verdict.may_have_acted
+    return self.plan:again(item, now + wait)
   end
-  record(item, raw, failure)
-  item.pause, item.acted_before = wait, item.acted_before or again.may_have_acted(status, hint)
-  self.plan:again(item, due)
+  local own = raw or failure
+  own.retry_in, own.retry_budget = verdict.retry_in, verdict.retry_budget
+  if raw then raw.ambiguous = verdict.ambiguous end
+  settle(self, item, raw, failure)
 end
 
 -- 424: the part it rode on failed. If it was bound to that part, so has it; else it goes without.
@@ -139,23 +147,23 @@ local function no_answer(item, outer)
     "the answer to the batch does not speak of this request", "sent", outer)
 end
 
-local function raise_limit(self, throttled)
-  self.limit = throttled and 1 or math.min(MOST_FLYING, self.limit + 1)
+local function raise_limit(self)
+  self.limit = math.min(MOST_FLYING, self.limit + 1)
 end
 
 -- Parents stand before those that depend on them.
 local function read_parts(self, batch, outer)
-  local throttled = false
   for i = 1, #batch do
     local item = batch[i]
     local answer = item.answer
     local raw = answer and part.read(answer, outer) or nil
-    throttled = throttled or raw ~= nil and raw.status == 429
+    local status = raw and raw.status
+    item.pass:answer(status, status and status >= 300 and raw.retry_after or nil, raw and answer.headers)
     if not raw then
       judge(self, item, nil, no_answer(item, outer))
-    elseif raw.status < 300 then
+    elseif status < 300 then
       settle(self, item, raw)
-    elseif raw.status == 424 and item.parent then
+    elseif status == 424 and item.parent then
       judge_rider(self, item)
     elseif wants_token(raw) and not item.gone then
       judge_alone(self, item, raw)
@@ -163,7 +171,7 @@ local function read_parts(self, batch, outer)
       judge(self, item, raw)
     end
   end
-  raise_limit(self, throttled)
+  raise_limit(self)
 end
 
 -- Refused for what it is as a whole: too large, or one part that spoils it. Alone, each has its own answer.
@@ -194,10 +202,10 @@ local function share(item, outer, failure)
   return nil, own
 end
 
--- Whether the core has sent the batch as often as is good, for all its parts.
+-- Whether the core has sent the batch as often as is good, for all its parts: not if some kept it from going again.
 local function is_exhausted(batch, outer, failure)
   if failure and failure.phase == "not_sent" then return true end
-  return batch.all_retry and (batch.all_repeatable or outer and again.is_throttled(outer.status, outer.retry_after))
+  return batch.all_retry and (batch.all_repeatable or outer and not outer.ambiguous)
 end
 
 -- Of a batch that the core may not repeat as a whole, some parts may go again.
@@ -221,6 +229,7 @@ end
 
 local function land(self, batch, outer, failure)
   if outer and (part.match(outer, batch) or outer.status < 300) then return read_parts(self, batch, outer) end
+  for _, item in ipairs(batch) do item.pass:answer() end
   if outer and is_refusal(outer.status) then return halve(self, batch) end
   if failure and failure.code == "body_too_large" then return divide(self, batch, failure) end
   fail(self, batch, outer, failure)
@@ -255,12 +264,13 @@ local function send(self, batch, left)
   }
 end
 
--- Nothing to gain from a batch of one: it goes as the call it is.
+-- Nothing to gain from a batch of one: it goes as the call it is, and passes the gate as that.
 local function send_alone(self, item, left)
   local request = copy(item.request) -- it is its maker's, who may send it again
   request.deadline = left
+  item.pass:withdraw()
   local raw, failure = self.client:deliver(request)
-  raise_limit(self, raw ~= nil and raw.status == 429)
+  if raw then raise_limit(self) end
   settle(self, item, raw, failure)
 end
 
@@ -270,6 +280,7 @@ local function drop_cancelled(self, batch)
     local item, parent = batch[i], batch[i].parent
     if item.gone then
       table.remove(batch, i)
+      item.pass:withdraw()
       settle(self, item, nil, taken_back())
       for _, rider in ipairs(batch) do
         if rider.parent == item then rider.parent = parent end
@@ -283,6 +294,7 @@ local function set_off(self, batch)
   if #batch == 0 then return end
   local left = latest_deadline(batch) - core.now()
   if left <= 0 then
+    for _, item in ipairs(batch) do item.pass:withdraw() end
     return fail(self, batch, nil, failure_of("timeout", "timeout", "the deadline passed", "not_sent"))
   end
   for _, item in ipairs(batch) do
@@ -300,6 +312,7 @@ function Flight:__close()
   engine.flying = engine.flying - 1
   for _, item in ipairs(self.batch) do
     if item.state == "flying" then
+      item.pass:answer()
       settle(engine, item, nil, failure_of(item.repeatable and "cancelled" or "ambiguous", "cancelled",
         "the batch was cancelled on its way", "sent"))
     end
@@ -332,11 +345,41 @@ local function set_alarm(self, due)
   if due then self.alarm = { due = due, task = task.start(self.scope, sleep_until, self, due) } end
 end
 
+--- Whether the throttle gate lets an item go. One of a lane is asked for all: the next can not go before.
+---@package
+---@param item msgraph.batch.Item
+---@return number? at nil: now, and it has been counted; else when to ask again
+function Engine:admit(item)
+  local lane = item.lane
+  local at = self.shut[lane] or item.pass:admit()
+  if not at then return nil end
+  self.shut[lane] = at
+  if at > item.deadline then self.late[#self.late + 1] = item end
+  return at
+end
+
+---@package
+function Engine.withdraw(_, item) item.pass:withdraw() end
+
+-- The next batch, or when to look for one again.
+local function take(self)
+  if next(self.shut) then self.shut = {} end
+  local batch, due = self.plan:take(core.now())
+  if self.late[1] then
+    local late = self.late
+    self.late = {}
+    for _, item in ipairs(late) do
+      if item.state == "waiting" then settle(self, item, nil, too_late(self.shut[item.lane])) end
+    end
+  end
+  return batch, due
+end
+
 --- Sends what may go now; waits for the last of it, in the task that calls.
 function Engine:pump()
   local own
   while self.flying < self.limit do
-    local batch, due = self.plan:take(core.now())
+    local batch, due = take(self)
     if not batch then
       set_alarm(self, due)
       break
@@ -388,7 +431,7 @@ end
 
 local function make(self, request, seconds)
   local deadline = core.now() + (request.deadline or seconds or DEADLINE)
-  return setmetatable(part.item(request, self.client.endpoint, self, deadline), Item)
+  return setmetatable(part.item(request, self.client, self, deadline), Item)
 end
 
 --- Takes a request in.
@@ -397,6 +440,7 @@ end
 ---@param seconds? number its deadline, where the request does not say
 ---@return msgraph.batch.Item item its `raw` or `failure` is set when it has ended
 function Engine:add(request, needs, seconds)
+  if self.client.closed then return { request = request, failure = select(2, self.client:deliver(request)) } end
   local item = make(self, request, seconds)
   item.needs = needs
   self.plan:add(item)
@@ -411,6 +455,7 @@ end
 ---@return msgraph.core.Failure?
 function Engine:exchange(request, running)
   if running.cancelled then error(running.cancelled, 0) end -- it goes on, and sends nothing more
+  if self.client.closed then return self.client:deliver(request) end
   local own = make(self, request)
   if not own.version then return self.client:deliver(request) end
   self.plan:add(own)

@@ -37,22 +37,17 @@ end
 -- ---- what it touches --------------------------------------------------------------------------
 
 local DIRECTORY = { users = true, groups = true, devices = true, applications = true, serviceprincipals = true }
-local MAILBOX = { messages = true, mailfolders = true, events = true, calendar = true, calendars = true,
-  calendargroups = true, calendarview = true, contacts = true, contactfolders = true, sendmail = true,
-  mailboxsettings = true, inferenceclassification = true, outlook = true, findmeetingtimes = true }
 
--- The directory object a write goes to, and the mailbox anything goes to.
-local function touched(method, url)
-  local collection, id, tail = url:match "^/(%a+)/([^/?]+)/?(%a*)"
+-- The directory object a write goes to.
+local function touched(url)
+  local collection, id = url:match "^/(%a+)/([^/?]+)"
   if not collection then
-    collection, id, tail = url:match "^/(%a+)%('([^/?')]+)'%)/?(%a*)"
-    if not collection then return nil, nil end
+    collection, id = url:match "^/(%a+)%('([^/?')]+)'%)"
+    if not collection then return nil end
   end
   if not DIRECTORY[collection] then collection = collection:lower() end
-  if collection == "me" then collection, id, tail = "users", "me", id end
-  if not DIRECTORY[collection] then return nil, nil end
-  local mailbox = collection == "users" and MAILBOX[tail:lower()] and id:lower() or nil
-  return method ~= "GET" and collection .. "/" .. id:lower() or nil, mailbox
+  if collection == "me" then collection, id = "users", "me" end
+  return DIRECTORY[collection] and collection .. "/" .. id:lower() or nil
 end
 
 -- ---- out --------------------------------------------------------------------------------------
@@ -110,25 +105,25 @@ end
 
 --- What the plan and the engine need to know of a request.
 ---@param request msgraph.core.Request
----@param endpoint string the client's
+---@param client msgraph.Client
 ---@param engine? msgraph.batch.Engine whose it is, and
 ---@param deadline? number what the engine adds: a table made whole is cheaper than one that grows
 ---@return msgraph.batch.Item item without a version when it travels alone
-function M.item(request, endpoint, engine, deadline)
+function M.item(request, client, engine, deadline)
   local method = request.method
   local may_repeat = request.idempotent
   if may_repeat == nil then may_repeat = REPEATABLE[method] or false end
   local version, url, rest
   if METHODS[method] and not request.deadline and not request.max_body and not request.priority then
-    version, url = split(request.target, endpoint)
+    version, url = split(request.target, client.endpoint)
     rest = version and content(request)
     if not rest then version = nil end
   end
-  local object, mailbox
-  if version then object, mailbox = touched(method, url) end
+  local pass, lane = client.origin:part(method, request.target, may_repeat)
   return {
     request = request, repeatable = may_repeat, version = version, method = method, url = url, rest = rest,
-    object = object, mailbox = mailbox, engine = engine, deadline = deadline,
+    object = version and method ~= "GET" and touched(url) or nil, pass = pass, lane = lane, engine = engine,
+    deadline = deadline,
   }
 end
 

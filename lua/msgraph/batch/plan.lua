@@ -1,24 +1,23 @@
 -- lua/msgraph/batch/plan.lua
---- Which requests travel together, and in which order. Pure: no I/O, the time is handed in.
+--- Which requests travel together, and in which order. Pure: no I/O; the time and the throttle gate are handed in.
 --
 -- Graph takes three shapes of batch and refuses every other as a whole (FACTS 5): no part depends on
 -- another; each part on the one before it; all on the first. Any graph of dependencies becomes a row
 -- of such batches: what waits for nothing goes side by side; where a train (a chain, or a first part
 -- with those that wait for it) carries at least as much as that, the train goes.
 --
--- Two things hold an item back. What it `needs` must have succeeded. What it comes `after` must have
+-- Three things hold an item back. What it `needs` must have succeeded. What it comes `after` must have
 -- ended, either way: an earlier write to the same directory object, since the service refuses two at
--- once (FACTS 0.15) and runs the parts of a batch in any order.
+-- once (FACTS 0.15) and runs the parts of a batch in any order. And the gate must admit it: whatever flies
+-- has been admitted, and nothing else is.
 local M = {}
 
 local SIZE = 20 -- parts in a batch (FACTS 5)
-local PER_MAILBOX = 4 -- requests to one mailbox at a time (FACTS 4, 5)
 
 ---@class msgraph.batch.Item
 ---@field version? string      "v1.0", "beta"; nil: it travels alone
 ---@field needs? msgraph.batch.Item[]  must have succeeded before it is acted on
 ---@field object? string       the directory object it writes to
----@field mailbox? string      the mailbox it reads or writes
 ---@field due? number          not before this time
 ---@field most? integer        travels with so many at most, itself counted
 ---@field state "waiting"|"flying"|"done"|"failed"
@@ -26,14 +25,20 @@ local PER_MAILBOX = 4 -- requests to one mailbox at a time (FACTS 4, 5)
 ---@field package after? msgraph.batch.Item
 ---@field package riders? msgraph.batch.Item[]  those that wait for it
 
+---@class msgraph.batch.Gate
+---@field admit fun(gate: msgraph.batch.Gate, item: msgraph.batch.Item): number? nil: it may go; else a time to ask again
+---@field withdraw fun(gate: msgraph.batch.Gate, item: msgraph.batch.Item) it was admitted, and does not go
+
 ---@class msgraph.batch.Plan
 ---@field waiting integer how many wait
+---@field package gate msgraph.batch.Gate
 local Plan = {}
 Plan.__index = Plan
 
+---@param gate msgraph.batch.Gate
 ---@return msgraph.batch.Plan
-function M.new()
-  local plan = setmetatable({ waiting = 0, writers = {}, mailboxes = {} }, Plan)
+function M.new(gate)
+  local plan = setmetatable({ waiting = 0, writers = {}, gate = gate }, Plan)
   plan.next, plan.prev = plan, plan -- a ring with the plan as its end
   return plan
 end
@@ -98,17 +103,13 @@ end
 
 -- ---- a batch is filled --------------------------------------------------------------------------
 
-local function new_batch(plan, shape)
-  return { plan = plan, shape = shape, size = SIZE }
+local function new_batch(shape)
+  return { shape = shape, size = SIZE }
 end
 
 local function has_room(batch, item)
   local first, most = batch[1], item.most
-  if first and item.version ~= first.version or #batch >= batch.size or most and #batch >= most then return false end
-  local mailbox = item.mailbox
-  if not mailbox then return true end
-  local aboard = batch.mailboxes and batch.mailboxes[mailbox] or 0
-  return (batch.plan.mailboxes[mailbox] or 0) + aboard < PER_MAILBOX
+  return not (first and item.version ~= first.version or #batch >= batch.size or most and #batch >= most)
 end
 
 local function board(batch, item)
@@ -118,10 +119,6 @@ local function board(batch, item)
   elseif item.most and item.most < batch.size then
     batch.size = item.most
   end
-  local mailbox = item.mailbox
-  if not mailbox then return end
-  batch.mailboxes = batch.mailboxes or {}
-  batch.mailboxes[mailbox] = (batch.mailboxes[mailbox] or 0) + 1
 end
 
 local function may_ride(batch, item, aboard, now)
@@ -129,8 +126,8 @@ local function may_ride(batch, item, aboard, now)
 end
 
 -- Each part on the one before.
-local function chain_from(plan, item, now)
-  local batch, aboard = new_batch(plan, "chain"), {}
+local function chain_from(item, now)
+  local batch, aboard = new_batch "chain", {}
   while item do
     board(batch, item)
     aboard[item] = true
@@ -147,8 +144,8 @@ local function chain_from(plan, item, now)
 end
 
 -- All on the first.
-local function star_from(plan, item, now)
-  local batch, aboard = new_batch(plan, "star"), { [item] = true }
+local function star_from(item, now)
+  local batch, aboard = new_batch "star", { [item] = true }
   board(batch, item)
   for _, rider in ipairs(item.riders) do
     if may_ride(batch, rider, aboard, now) then board(batch, rider) end
@@ -157,17 +154,37 @@ local function star_from(plan, item, now)
 end
 
 -- The longest train that one of these could pull, if it carries as much as they do.
-local function train_instead(plan, abreast, now)
+local function train_instead(abreast, now)
   local best = abreast
   for i = 1, #abreast do
     local item = abreast[i]
     if item.riders then
-      local chain, star = chain_from(plan, item, now), star_from(plan, item, now)
+      local chain, star = chain_from(item, now), star_from(item, now)
       local train = #star > #chain and star or chain
       if #train > 1 and #train >= #best then best = train end
     end
   end
   return best
+end
+
+-- Whether the gate lets all go that ride on a train's first, which it has admitted; else none of them.
+local function admit_riders(gate, train)
+  for i = 2, #train do
+    if gate:admit(train[i]) then
+      for n = 2, i - 1 do gate:withdraw(train[n]) end
+      return false
+    end
+  end
+  return true
+end
+
+local function choose(gate, abreast, now)
+  local train = train_instead(abreast, now)
+  if train == abreast or not admit_riders(gate, train) then return abreast end
+  for i = 1, #abreast do
+    if abreast[i] ~= train[1] then gate:withdraw(abreast[i]) end
+  end
+  return train
 end
 
 local function depart(plan, batch)
@@ -177,8 +194,6 @@ local function depart(plan, batch)
     unlink(plan, item)
     item.state = "flying"
     if shape and i > 1 then item.parent = shape == "chain" and batch[i - 1] or first end
-    local mailbox = item.mailbox
-    if mailbox then plan.mailboxes[mailbox] = (plan.mailboxes[mailbox] or 0) + 1 end
   end
   return batch
 end
@@ -187,14 +202,18 @@ local NOBODY = {}
 
 -- Those that wait for nothing, oldest first; and when the next may go that waits for a time.
 local function abreast(plan, now)
-  local batch, due = new_batch(plan), nil
+  local gate, batch, due = plan.gate, new_batch(), nil
   local item = plan.next
   while item ~= plan and #batch < batch.size do
-    if (item.due or 0) > now then
-      due = due and due < item.due and due or item.due
-    elseif has_room(batch, item) and not is_held(item, NOBODY) then
-      board(batch, item)
+    local at = item.due
+    if not at or at <= now then
+      at = nil
+      if has_room(batch, item) and not is_held(item, NOBODY) then
+        at = gate:admit(item)
+        if not at then board(batch, item) end
+      end
     end
+    if at and (not due or at < due) then due = at end
     item = item.next
   end
   return batch, due
@@ -207,18 +226,14 @@ end
 function Plan:take(now)
   local batch, due = abreast(self, now)
   if #batch == 0 then return nil, due end
-  return depart(self, train_instead(self, batch, now))
+  return depart(self, choose(self.gate, batch, now))
 end
 
 -- ---- items come back ----------------------------------------------------------------------------
 
 local function land(plan, item)
   item.parent = nil
-  if item.state == "waiting" then return unlink(plan, item) end
-  local mailbox = item.mailbox
-  if not mailbox then return end
-  local count = plan.mailboxes[mailbox] - 1
-  plan.mailboxes[mailbox] = count > 0 and count or nil
+  if item.state == "waiting" then unlink(plan, item) end
 end
 
 --- An item that flew goes again, before the others.
