@@ -11,5 +11,6 @@ apply.T_REQ = worker.T_REQ
 for _, action in ipairs(actions.list) do action.settle = 0.2 end
 recover.SETTLE = 0.2
 outcome.backoff = function() return 100 end
+if os.getenv "MSGRAPH_SPEC_DIE" then require("spec.support.mortal").watch() end
 
 os.exit(require("msgraph.cli").main(arg), true)
