@@ -1,7 +1,7 @@
 --- An applier killed at each boundary of the journal's protocol, for each class of effect: what the tenant's own log
 --- counts, what the journal says then, and what resume makes of it.
 --
--- The process, the connection and the file are real; spec/support/mortal.lua kills at a boundary, spec/support/relay.lua
+-- Process, connection and file are real; spec/support/mortal.lua kills at a boundary, spec/support/relay.lua
 -- in the middle of what is sent. The table below is the protocol's promise, case by case.
 local graph = require "msgraph"
 local helper = require "spec.support.helper"
@@ -27,7 +27,7 @@ wf:step("revoke", { effect = "once", danger = "safe",
   plan = function(_, user) return ob.post { "/users/%s/revokeSignInSessions", user.id } end,
   probe = function(g, op, since)
     local user = g.get("/users/%s", op.target, { select = { "signInSessionsValidFromDateTime" } })
-    return g.is_since(user.signInSessionsValidFromDateTime, since - 5) -- the tenant's clock is another
+    return g.is_since(user.signInSessionsValidFromDateTime, since - 5) -- two clocks
   end })
 wf:step("last", { effect = "converge", danger = "safe",
   plan = function(_, user)
