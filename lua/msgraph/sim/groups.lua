@@ -22,7 +22,9 @@ local CAST = {
   { name = "Project Apollo", unified = true, team = true, share = 0.2, ada_owns = true, sole_owner = true },
   { name = "VPN", share = 0.6 },
   { name = "Blocked", share = 0 },
+  { name = "Product", share = 0, holds = 2 }, -- Engineering is in it, and nobody else
 }
+local MORE <const> = { share = 0.02 } -- those of Store:get "more_groups"
 
 ---@class msgraph.sim.Group
 ---@field index integer
@@ -35,20 +37,24 @@ local CAST = {
 ---@param seed integer
 ---@return msgraph.sim.Group?
 function M.group(seed, index)
-  local cast = CAST[index]
+  local cast = CAST[index] or index > #CAST and MORE
   if not cast then return nil end
   local types = {}
   if cast.unified then types[#types + 1] = "Unified" end
   if cast.dynamic then types[#types + 1] = "DynamicMembership" end
   return {
-    index = index, cast = cast, id = random.id(seed, KINDS.group, index), displayName = cast.name, types = types,
+    index = index, cast = cast, id = random.id(seed, KINDS.group, index), types = types,
+    displayName = cast.name or ("Project %d"):format(index), holds = cast.holds,
     dynamic = cast.dynamic, mail = cast.mail, synced = cast.synced, role_assignable = cast.role_assignable,
     team = cast.unified and index > 1, licenses = cast.licenses,
   }
 end
 
 --- How many groups there are.
-M.COUNT = #CAST
+---@return integer
+function M.count(store)
+  return #CAST + (store:get "more_groups" or 0)
+end
 
 ---@param id string
 ---@return msgraph.sim.Group?
@@ -85,6 +91,13 @@ function M.is_member(store, group, user)
   return from_the_start(store.seed, group, user)
 end
 
+--- Whether a user is in a group, or in one that is in it.
+---@return boolean
+function M.is_within(store, group, user)
+  return M.is_member(store, group, user)
+    or group.holds ~= nil and M.is_member(store, M.group(store.seed, group.holds), user)
+end
+
 function M.set_member(store, group, user, is_in)
   store:set(key(group, user), is_in)
 end
@@ -93,7 +106,7 @@ end
 ---@return msgraph.sim.Group[]
 function M.of(store, user)
   local out = {}
-  for index = 1, M.COUNT do
+  for index = 1, M.count(store) do
     local group = M.group(store.seed, index)
     if M.is_member(store, group, user) then out[#out + 1] = group end
   end

@@ -284,11 +284,25 @@ function Running:delete_user(who)
   call(self, "delete_user", who)
 end
 
---- The tenant's groups: `id`, `displayName`, and `dynamic`, `mail`, `synced`, `role_assignable`, `team`, `licenses`.
+--- The tenant's groups: `id`, `displayName`, and `dynamic`, `mail`, `synced`, `role_assignable`, `team`, `licenses`;
+--- `holds`: the number of the group that is in it.
 ---@param filter? table
 ---@return table[]
 function Running:groups(filter)
   return (call(self, "groups", filter))
+end
+
+--- Makes the tenant have so many more groups, plain ones that Ada and a few others are in.
+---@param count integer
+function Running:add_groups(count)
+  call(self, "add_groups", count)
+end
+
+--- Enrols a device anew, as somebody would who was given it: the record is the same, `enrolledDateTime` is now. Raises
+--- for a device that is none.
+---@param id string
+function Running:enroll_device(id)
+  call(self, "enroll_device", id)
 end
 
 --- The id of an application, and of its service principal, that Ada owns.

@@ -530,12 +530,24 @@ end
 ---@return msgraph.sim.Group[]
 function Tenant:groups(filter)
   local out = {}
-  for index = 1, groups.COUNT do
+  for index = 1, groups.count(self.store) do
     local group = groups.group(self.seed, index)
     group.cast = nil
     if fits(group, filter or {}) then out[#out + 1] = group end
   end
   return out
+end
+
+---@param count integer
+function Tenant:add_groups(count)
+  self.store:set("more_groups", count)
+  if self.replica then self.replica.store:set("more_groups", count) end
+end
+
+---@param id string
+function Tenant:enroll_device(id)
+  local device = self.store:find_device(id, self.clock:now()) or error("no such device: " .. tostring(id), 0)
+  device.enrolled = self.clock:now()
 end
 
 ---@return string
@@ -616,7 +628,7 @@ local CONTROL = {
   date = true, now = true, tenant_id = true, app = true, set_credentials = true, sign_in = true, revoke = true,
   policy = true, expire_secret = true, remove_consent = true, token_requests = true,
   machine_endpoint = true,
-  change_user = true, delete_user = true, groups = true, application_id = true, unused = true,
+  change_user = true, delete_user = true, add_groups = true, enroll_device = true, groups = true, application_id = true, unused = true,
 }
 
 --- lua-cjson reads every number as a float; whole ones are integers to us.

@@ -46,7 +46,7 @@ end
 
 local function list_groups(ctx)
   local records = {}
-  for index = 1, groups.COUNT do records[index] = record_of(groups.group(ctx.seed, index)) end
+  for index = 1, groups.count(ctx.store) do records[index] = record_of(groups.group(ctx.seed, index)) end
   return relation.list(ctx, M.resource, "groups", records)
 end
 
@@ -55,23 +55,29 @@ end
 local CAST_NEEDS <const> = "The specified cast only works with the request header 'ConsistencyLevel: eventual' and "
   .. "$count=true."
 
-local function list_members(ctx, group)
+local function list_users(ctx, group, is_in)
   local store = ctx.store
   local function walk(position)
     local user, after = store:next_user(position)
-    while user and not groups.is_member(store, group, user) do user, after = store:next_user(after) end
+    while user and not is_in(store, group, user) do user, after = store:next_user(after) end
     return user, after
   end
   return odata.list(ctx, users.resource, "directoryObjects", walk, 1, store.size)
 end
 
---- No group is in another here. A cast of what is listed is an advanced query (FACTS 2.5).
+--- Who is in a group that holds another is in that other one.
+local function list_members(ctx, group)
+  if not group.holds then return list_users(ctx, group, groups.is_member) end
+  return relation.list(ctx, M.resource, "directoryObjects", { record_of(groups.group(ctx.seed, group.holds)) })
+end
+
+--- A cast of what is listed is an advanced query (FACTS 2.5).
 local function list_user_members(ctx, group)
   local query = odata.query(ctx.query)
   if (ctx.headers.consistencylevel or ""):lower() ~= "eventual" or query["$count"] ~= "true" then
     return reply.error(ctx, 400, "Request_UnsupportedQuery", CAST_NEEDS)
   end
-  return list_members(ctx, group)
+  return list_users(ctx, group, groups.is_within)
 end
 
 local function list_owners(ctx, group)
@@ -104,7 +110,7 @@ end
 
 local function owned_objects(ctx)
   local records = {}
-  for index = 1, groups.COUNT do
+  for index = 1, groups.count(ctx.store) do
     local group = groups.group(ctx.seed, index)
     for _, owner in ipairs(groups.owners(ctx.store, group)) do
       if owner == ctx.user.index then records[#records + 1] = record_of(group) end
