@@ -1,8 +1,8 @@
 --- Has an applier die at a boundary of the journal: for spec/fault/boundary_spec.lua, through spec/support/applier.lua.
 --
--- $MSGRAPH_SPEC_DIE is "BOUNDARY KEY": the process kills itself there at the first operation with KEY in
--- its op_key. What dies on the wire is killed from outside: at "mid-send" and "no-answer" the file $MSGRAPH_SPEC_TRAP gets
--- the boundary and our process id once the intent is written, and spec/support/relay.lua does the rest.
+-- $MSGRAPH_SPEC_DIE is "BOUNDARY KEY": the process kills itself there at the first operation with KEY in its op_key.
+-- What dies on the wire is killed from outside: at "mid-send" and "no-answer" the file $MSGRAPH_SPEC_TRAP gets the
+-- boundary and our process id once the intent is written, and spec/support/relay.lua does the rest.
 local store = require "msgraph.store"
 local worker = require "msgraph.offboard.journal.worker"
 

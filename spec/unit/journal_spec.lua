@@ -1,5 +1,6 @@
 --- Every transition of the journal, on a clock the spec turns. What several processes do to one under kills and
 --- stops: spec/fault/journal_spec.lua.
+local disk = require "spec.support.disk"
 local helper = require "spec.support.helper"
 local journal = require "msgraph.offboard.journal"
 local json = require "msgraph.json"
@@ -54,17 +55,6 @@ local function refused(code, ok, err)
   assert.equal(code, err.code, tostring(err))
   assert.is_string(err.hint)
   return err
-end
-
--- A file system of this size, its folder and what unmounts it; nil where none may be mounted.
-local function mount(size)
-  local folder = helper.sh("mktemp -d"):match "%S+"
-  if not os.execute(("mount -t tmpfs -o size=%s none %s 2>/dev/null"):format(size, folder)) then
-    os.execute("rmdir " .. folder)
-    return nil
-  end
-  local function unmount() os.execute(("umount -l %s && rmdir %s"):format(folder, folder)) end
-  return folder, setmetatable({}, { __close = unmount })
 end
 
 -- A worker whose process died: the kernel has let go of its lock.
@@ -755,7 +745,7 @@ describe("a disk that is full", function()
   end)
 
   it("for real: the file has the room that was kept", function()
-    local folder, unmount <close> = mount "1m"
+    local folder, unmount <close> = disk.mount "1m"
     if not folder then return pending "no file system may be mounted here" end
     assert.is_truthy(unmount)
     now = 1000000
@@ -781,7 +771,7 @@ end)
 
 describe("a journal on a disk that can not be written", function()
   it("is read, and refuses the rest", function()
-    local folder, unmount <close> = mount "4m"
+    local folder, unmount <close> = disk.mount "4m"
     if not folder then return pending "no file system may be mounted here" end
     assert.is_truthy(unmount)
     now = 1000000

@@ -1,4 +1,5 @@
 --- The binding of SQLite: what goes in comes out, and what goes wrong has a code.
+local disk = require "spec.support.disk"
 local helper = require "spec.support.helper"
 local store = require "msgraph.store"
 
@@ -28,17 +29,6 @@ end
 local function must(ok, err)
   if ok == nil then error(err, 0) end
   return ok
-end
-
--- A file system of this size, its folder and what unmounts it; nil where none may be mounted.
-local function mount(size)
-  local folder = helper.sh("mktemp -d"):match "%S+"
-  if not os.execute(("mount -t tmpfs -o size=%s none %s 2>/dev/null"):format(size, folder)) then
-    os.execute("rmdir " .. folder)
-    return nil
-  end
-  local function unmount() os.execute(("umount -l %s && rmdir %s"):format(folder, folder)) end
-  return folder, setmetatable({}, { __close = unmount })
 end
 
 -- What a script prints in a Lua of its own.
@@ -271,7 +261,7 @@ describe("a database", function()
   end)
 
   it("on a disk that is full says so, and is whole after", function()
-    local folder, unmount <close> = mount "256k"
+    local folder, unmount <close> = disk.mount "256k"
     if not folder then return pending "no file system may be mounted here" end
     local db <close> = assert(store.open(folder .. "/x.db", { create = true }))
     db:exec "PRAGMA journal_mode = WAL"
@@ -291,7 +281,7 @@ describe("a database", function()
   end)
 
   it("on a disk that can not be written is read, and not written", function()
-    local folder, unmount <close> = mount "1m"
+    local folder, unmount <close> = disk.mount "1m"
     if not folder then return pending "no file system may be mounted here" end
     local path = folder .. "/100% sure? #1.db"
     local db = assert(store.open(path, { create = true }))
@@ -348,7 +338,7 @@ describe("files beside the database", function()
   end)
 
   it("keep room that is there when they go", function()
-    local folder, unmount <close> = mount "128k"
+    local folder, unmount <close> = disk.mount "128k"
     if not folder then return pending "no file system may be mounted here" end
     assert(store.reserve(folder .. "/reserve", 65536))
     store.append(folder .. "/fill", ("x"):rep(1 << 18)) -- as much as fits

@@ -628,7 +628,8 @@ local CONTROL = {
   date = true, now = true, tenant_id = true, app = true, set_credentials = true, sign_in = true, revoke = true,
   policy = true, expire_secret = true, remove_consent = true, token_requests = true,
   machine_endpoint = true,
-  change_user = true, delete_user = true, add_groups = true, enroll_device = true, groups = true, application_id = true, unused = true,
+  change_user = true, delete_user = true, add_groups = true, enroll_device = true,
+  groups = true, application_id = true, unused = true,
 }
 
 --- lua-cjson reads every number as a float; whole ones are integers to us.
