@@ -101,6 +101,8 @@ M.HINTS = {
     .. "check client_id, object_id or resource_id, and that this is the Azure host you take it for",
   not_a_list = "only a list has pages: read a single object with get",
   no_progress = "the service repeats itself: ask again, or for less; go on from the checkpoint of this error",
+  incomplete = "read the list again; if it stays short, do not take it for whole (what is deleted while a list is read "
+    .. "is counted and does not come)",
   resync_required = "the service has lost track of what it told: read everything anew without 'from', or let "
     .. "{ restart = true } do so, and take what is missing then for gone",
   callback = "mend the function that was given to graph.auth.callback, or what it asks",
@@ -455,7 +457,7 @@ end
 --- From an answer that is a success and cannot be read.
 ---@param response msgraph.core.Response
 ---@param request msgraph.core.Request
----@param code "html_page"|"not_json"|"not_a_list"|"no_progress"
+---@param code "html_page"|"not_json"|"not_a_list"|"no_progress"|"incomplete"
 ---@param reason string
 ---@return msgraph.Error
 function M.unreadable(response, request, code, reason)

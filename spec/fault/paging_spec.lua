@@ -66,6 +66,37 @@ describe("a list of a hostile service", function()
     end)
   end
 
+  it("that ends before all came that were counted ends with an error, once the items are handed out", function()
+    spoil("short", 2, math.huge)
+    local items, err = read(client:items("/users", { top = 10, count = true }))
+    assert.equal(30, #items)
+    assert.equal("incomplete", err.code)
+    assert.equal("protocol", err.kind)
+    assert.matches("after 30 of 50 items", err.message)
+    assert.same({ done = true, page = 3, count = 30, total = 50 }, err.checkpoint)
+    assert.equal(3, #tenant:requests())
+    tenant:clear_faults()
+    spoil("short", 1, math.huge)
+    local all
+    all, err = client:list("/users?$count=true", { top = 10, headers = { ConsistencyLevel = "eventual" } })
+    assert.is_nil(all)
+    assert.equal("incomplete", err.code)
+    tenant:clear_faults()
+    assert.equal(15, #assert(client:list("/users", { top = 10, count = true, limit = 15 })))
+  end)
+
+  it("is found short by a process that goes on with it, too", function()
+    local from
+    for page in client:pages("/users", { top = 10, count = true }) do
+      from = page.checkpoint
+      if page.number == 2 then break end
+    end
+    spoil("short", 1, math.huge)
+    local items, err = read(client:items("/users", { count = true, from = json.decode(json.encode(from)) }))
+    assert.equal(20, #items)
+    assert.matches("after 40 of 50 items", err.message)
+  end)
+
   it("never sees its token at another host", function()
     spoil "foreign"
     local items, err = read(client:items("/users", { top = 10 }))
@@ -201,6 +232,17 @@ describe("an answer", function()
       assert.is_nil((client:list("/users")))
     end)
   end
+
+  it("that skips some is counted with them", function()
+    local body = '{"@odata.count":5,"value":[{"id":"3"},{"id":"4"},{"id":"5"}]}'
+    local server <close> = helper.server(helper.json_answer("200 OK", body))
+    local client <close> = helper.client(server.endpoint)
+    assert.equal(3, #assert(client:list("/users/1/messages", { skip = 2, count = true })))
+    assert.equal(3, #assert(client:list("/users/1/messages?$skip=2", { count = true })))
+    local _, err = client:list("/users/1/messages", { skip = 1, count = true })
+    assert.equal("incomplete", err.code)
+    assert.equal(3, #assert(client:list("/users/1/messages")))
+  end)
 
   it("without content is no list", function()
     local server <close> = helper.server(helper.answer("204 No Content"))

@@ -119,6 +119,77 @@ describe("items", function()
   end)
 end)
 
+describe("a listing that was left in the middle of a page", function()
+  before_each(function() start() end)
+
+  local OPTS = { top = 10, select = { "id" }, count = true }
+
+  -- The items from `from` on, `most` of them, and the checkpoint behind the last.
+  local function take(from, most)
+    local users <close> = client:items("/users", { top = 10, select = { "id" }, count = true, from = from })
+    local out = {}
+    for _ = 1, most do
+      local user = users()
+      if not user then break end
+      out[#out + 1] = user.id
+    end
+    return out, users.checkpoint and saved(users.checkpoint)
+  end
+
+  it("goes on behind the last item that was handed out: none comes twice, none is left out", function()
+    for _, step in ipairs { 1, 3, 10, 25, 49, 50 } do
+      local all, from = {}, nil
+      repeat
+        local some
+        some, from = take(from, step)
+        table.move(some, 1, #some, #all + 1, all)
+        assert.equal(#all, from.count)
+        assert.is_true(#(from.ids or {}) < 10)
+      until from.done
+      assert.same(all_ids(), all)
+    end
+  end)
+
+  it("goes on so after an error, a break, a limit, and in the loop itself", function()
+    local wanted, seen = all_ids(), {}
+    local users = client:items("/users", OPTS)
+    assert.is_nil(users.checkpoint)
+    pcall(function()
+      for user in users do
+        seen[#seen + 1] = user.id
+        assert.equal(#seen, users.checkpoint.count)
+        if #seen == 13 then error "enough" end
+      end
+    end)
+    users:close()
+    assert.equal(13, saved(users.checkpoint).count)
+    assert.is_nil(users())
+    assert.equal(13, users.checkpoint.count)
+    local limited = client:items("/users", { top = 10, limit = 12, from = users.checkpoint })
+    for user in limited do seen[#seen + 1] = user.id end
+    assert.equal(25, limited.checkpoint.count)
+    assert.equal(5, #limited.checkpoint.ids)
+    for user in client:items("/users", { from = limited.checkpoint }) do seen[#seen + 1] = user.id end
+    assert.same(wanted, seen)
+  end)
+
+  it("goes on as pages, too, and finds what is whole", function()
+    local _, from = take(nil, 25)
+    local numbers, counts = {}, {}
+    for page in client:pages("/users", { count = true, from = from }) do
+      numbers[#numbers + 1], counts[#counts + 1] = page.number, page.count
+    end
+    assert.same({ 3, 4, 5 }, numbers)
+    assert.same({ 30, 40, 50 }, counts)
+  end)
+
+  it("goes on with its page where items have no ids", function()
+    local users <close> = client:items("/users", { top = 10, select = { "displayName" } })
+    for _ = 1, 13 do users() end
+    assert.same({ page = 1, count = 10, link = users.checkpoint.link }, users.checkpoint)
+  end)
+end)
+
 describe("a list", function()
   before_each(function() start() end)
 
@@ -384,6 +455,28 @@ describe("delta", function()
     assert.equal(1, users.checkpoint.page)
   end)
 
+  it("gives what comes from now on", function()
+    local users <close> = client:delta("/users/delta?$deltatoken=latest")
+    assert.same({}, changes_of(users))
+    tenant:change_user("ada@contoso.com", { displayName = "Ada King" })
+    assert.same({ "Ada King" }, changes_of(client:delta("/users/delta", { from = saved(users.checkpoint) })))
+  end)
+
+  it("is refused with a deltaLink of more than a week, as lost track of", function()
+    client:close()
+    client = helper.client(tenant.endpoint, { ca_file = tenant.ca_file,
+      auth = graph.auth.token(tenant:token { expires_in = 1e8 }) })
+    local users <close> = client:delta("/users/delta")
+    changes_of(users)
+    tenant:advance(7 * 24 * 3600)
+    assert.same({}, changes_of(client:delta("/users/delta", { from = users.checkpoint })))
+    tenant:advance(3600)
+    local ok, err = pcall(changes_of, (client:delta("/users/delta", { from = users.checkpoint })))
+    assert.is_false(ok)
+    assert.equal("resync_required", err.code)
+    assert.equal(50, #changes_of(client:delta("/users/delta", { from = users.checkpoint, restart = true })))
+  end)
+
   for _, refusal in ipairs { { 410, "resyncRequired" }, { 410 }, { 400, "SyncStateNotFound" } } do
     it(("says when the service has lost track: %d %s"):format(refusal[1], refusal[2] or ""), function()
       local users <close> = client:delta("/users/delta")
@@ -429,6 +522,74 @@ describe("delta", function()
   it("wants a path that has one", function()
     assert.error_matches(function() client:delta("/users") end, "must end in /delta")
     assert.error_matches(function() client:delta("/users/delta", { dedupe = "first" }) end, '"last" or "none"')
+  end)
+end)
+
+describe("delta of groups", function()
+  local function group_named(name)
+    return tenant:groups({ displayName = name })[1]
+  end
+
+  before_each(function()
+    start { users = 120 }
+    client:close()
+    client = helper.client(tenant.endpoint, { ca_file = tenant.ca_file, auth = graph.auth.token(tenant:token {
+      scopes = { "GroupMember.ReadWrite.All", "User.Read.All" } }) })
+  end)
+
+  -- Group id -> set of its members' ids, put together from the parts.
+  local function members_of(iterator)
+    local out, parts = {}, 0
+    for group in iterator do
+      parts = parts + 1
+      out[group.id] = out[group.id] or {}
+      for _, member in ipairs(group["members@delta"] or {}) do
+        out[group.id][member.id] = not member["@removed"] or nil
+      end
+    end
+    return out, parts
+  end
+
+  local function as_listed()
+    local out = {}
+    for _, group in ipairs(tenant:groups()) do
+      out[group.id] = {}
+      for user in client:items("/groups/" .. group.id .. "/members") do out[group.id][user.id] = true end
+    end
+    return out
+  end
+
+  for _, dedupe in ipairs { "none", "last" } do
+    it("brings large groups in parts, of which none is lost: dedupe " .. dedupe, function()
+      local opts = { dedupe = dedupe, headers = { Prefer = "odata.maxpagesize=4" } }
+      local members, parts = members_of(client:delta("/groups/delta", opts))
+      assert.same(as_listed(), members)
+      assert.is_true(parts > #tenant:groups())
+    end)
+  end
+
+  it("tells who came and who went", function()
+    local vpn, ada = group_named "VPN", tenant:users()[1]
+    local groups <close> = client:delta("/groups/delta", { select = { "displayName", "members" } })
+    local members = members_of(groups)
+    assert.is_true(members[vpn.id][ada.id])
+    assert(client:group(vpn.id):remove_member(ada.id))
+    local blocked = group_named "Blocked"
+    assert(client:group(blocked.id):add_member(ada.id))
+    local changed = {}
+    for group in client:delta("/groups/delta", { from = saved(groups.checkpoint) }) do changed[#changed + 1] = group end
+    assert.same({ { ["@odata.type"] = "#microsoft.graph.user", id = ada.id, ["@removed"] = { reason = "deleted" } } },
+      changed[1]["members@delta"])
+    assert.same({ id = blocked.id, displayName = "Blocked",
+      ["members@delta"] = { { ["@odata.type"] = "#microsoft.graph.user", id = ada.id } } }, changed[2])
+    assert.equal(2, #changed)
+  end)
+
+  it("leaves members out where only other properties are wanted", function()
+    for group in client:delta("/groups/delta", { select = { "displayName" } }) do
+      assert.is_string(group.id)
+      assert.is_nil(group["members@delta"])
+    end
   end)
 end)
 

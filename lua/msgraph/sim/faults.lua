@@ -26,7 +26,7 @@ local KIND_OF_CHAOS <const> = 21
 ---@field retry_after? string|number  value of Retry-After, sent as it stands; default none
 ---@field bytes? integer         of "cut_body" and "stall": how much of the body arrives; default half
 ---@field seconds? number        of "stall" (default 3600), "latency" (default 1) and "skew" (default 3600)
----@field page? "empty"|"repeat"|"cycle"|"foreign"|"refused"  of "page": what a list's answer becomes
+---@field page? "empty"|"repeat"|"cycle"|"foreign"|"refused"|"short"  of "page": what a list's answer becomes
 
 local FIELDS = {
   kind = "string", method = "string", path = "string", times = "number", after = "number", share = "number",
@@ -39,7 +39,7 @@ local KINDS = {
   latency = true, page = true, skew = true,
 }
 
-local PAGES = { empty = true, ["repeat"] = true, cycle = true, foreign = true, refused = true }
+local PAGES = { empty = true, ["repeat"] = true, cycle = true, foreign = true, refused = true, short = true }
 
 --- Raises for a rule that could never work.
 local function check(rule)
@@ -55,7 +55,7 @@ local function check(rule)
   end
   if not KINDS[rule.kind] then error("fault: unknown kind '" .. tostring(rule.kind) .. "'", 0) end
   if rule.kind == "page" and not PAGES[rule.page] then
-    error("fault: page must be empty, repeat, cycle, foreign or refused, not " .. tostring(rule.page), 0)
+    error("fault: page must be empty, repeat, cycle, foreign, refused or short, not " .. tostring(rule.page), 0)
   end
   if rule.path then string.find("", rule.path) end -- raises for a malformed pattern
 end

@@ -100,6 +100,7 @@ end
 
 function M.set_member(store, group, user, is_in)
   store:set(key(group, user), is_in)
+  store:note("groups", { group = group.index, member = user.index, is_in = is_in })
 end
 
 --- The groups a user is in.

@@ -407,6 +407,7 @@ local SPOILT = {
   ["repeat"] = function(ctx, page) page["@odata.nextLink"] = ctx.origin .. ctx.path .. "?" .. ctx.query end,
   cycle = function(ctx, page) page["@odata.nextLink"] = M.link(ctx) end,
   foreign = function(ctx, page) page["@odata.nextLink"] = "https://graph.example.com" .. ctx.path .. "?x=1" end,
+  short = function(_, page) page["@odata.nextLink"] = nil end,
   refused = function(ctx, page) page["@odata.nextLink"] = M.link(ctx, "$skiptoken", "expired") end,
 }
 

@@ -41,7 +41,7 @@ function M.new(seed, users)
     seed = seed, size = users, asked = {}, deleted = {},
     changed = {}, gone = {}, -- users by index: properties that differ now; deleted
     facts = {}, -- key -> what is not as the seed has it: see msgraph.sim.relation
-    changes = {}, -- indexes of users, in the order they were changed or deleted
+    changes = { users = {}, groups = {} }, -- in their order: indexes of users; { group =, member =, is_in = }
     users = new_cache(people.user), hardware = new_cache(hardware.device),
   }, Store)
 end
@@ -60,8 +60,12 @@ function Store:user(index)
   return user
 end
 
-local function note_change(store, user)
-  store.changes[#store.changes + 1] = user.index
+--- Takes down a change for those who ask for changes.
+---@param set "users"|"groups"
+---@param change any
+function Store:note(set, change)
+  local changes = self.changes[set]
+  changes[#changes + 1] = change
 end
 
 --- Gives a user other properties.
@@ -70,21 +74,21 @@ end
 function Store:change_user(user, properties)
   self.changed[user.index] = self.changed[user.index] or {}
   for name, value in pairs(properties) do self.changed[user.index][name] = value end
-  note_change(self, user)
+  self:note("users", user.index)
 end
 
 --- Deletes a user; his devices stay with Intune.
 ---@param user msgraph.sim.User
 function Store:delete_user(user)
   self.gone[user.index] = true
-  note_change(self, user)
+  self:note("users", user.index)
 end
 
 --- Brings a deleted user back.
 ---@param user msgraph.sim.User
 function Store:restore_user(user)
   self.gone[user.index] = nil
-  note_change(self, user)
+  self:note("users", user.index)
 end
 
 --- What is known beside what the seed says; nil: nothing.

@@ -142,8 +142,19 @@ local function count_users(ctx)
   return odata.count(ctx, M.resource, walk(ctx), 1, ctx.store.size)
 end
 
+local REMOVED = { "id", "@removed" }
+local REASON = { "reason" }
+
 local function users_delta(ctx)
-  return delta.users(ctx, M.resource)
+  local store = ctx.store
+  local function item(names, user) return odata.item(M.resource, user, names) end
+  local function change(names, index)
+    if not store.gone[index] then return item(names, store:user(index)) end
+    local removed = json.ordered({ reason = "changed" }, REASON) -- a deleted user can be restored
+    return json.ordered({ id = store:user(index).id, ["@removed"] = removed }, REMOVED)
+  end
+  return delta.answer(ctx, { set = "users", resource = M.resource, changes = store.changes.users, walk = walk(ctx),
+    item = item, change = change })
 end
 
 local function get_user(ctx)
