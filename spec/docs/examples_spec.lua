@@ -11,6 +11,10 @@ local function examples(text)
   return text:gmatch "\n```lua\n(.-)\n```"
 end
 
+-- What the examples do needs these.
+local SCOPES = { "DeviceManagementManagedDevices.PrivilegedOperations.All", "DeviceManagementManagedDevices.Read.All",
+  "User.Read.All", "GroupMember.Read.All" }
+
 describe("the documentation", function()
   local tenant
 
@@ -22,7 +26,7 @@ describe("the documentation", function()
     helper.write_file(path, program)
     return helper.sh(("env -u MSGRAPH_STORE -u MSGRAPH_PROFILE XDG_STATE_HOME=%s MSGRAPH_ENDPOINT=%s "
       .. "MSGRAPH_CA_FILE=%s MSGRAPH_ACCESS_TOKEN=%s AZURE_POD_IDENTITY_AUTHORITY_HOST=http://127.0.0.1:9 lua5.4 %s")
-      :format(helper.tmp(), tenant.endpoint, tenant.ca_file, tenant:token(), path))
+      :format(helper.tmp(), tenant.endpoint, tenant.ca_file, tenant:token { scopes = SCOPES }, path))
   end
 
   for page in pages() do
