@@ -158,12 +158,48 @@ static void make_integers(lua_State *L, int depth)
     }
 }
 
-/* core.integers(table) -> table */
+/* What is behind a string of JSON, whose first byte is at `s`. */
+static const char *skip_string(const char *s, const char *end)
+{
+    const char *quote;
+    while ((quote = memchr(s, '"', (size_t)(end - s))) != NULL) {
+        const char *slash = quote;
+        while (slash > s && slash[-1] == '\\')
+            slash--;
+        s = quote + 1;
+        if ((quote - slash) % 2 == 0) /* or else the quote belongs to the string */
+            return s;
+    }
+    return end;
+}
+
+/* Whether JSON has a number in it: in most pages of Graph's there is none, and looking at the text is
+ * cheaper than at all that was made of it. */
+static bool has_number(const char *s, const char *end)
+{
+    while (s < end) {
+        if (*s == '"')
+            s = skip_string(s + 1, end);
+        else if (*s == '-' || (*s >= '0' && *s <= '9'))
+            return true;
+        else
+            s++;
+    }
+    return false;
+}
+
+/* core.integers(table, json or nil) -> table */
 static int core_integers(lua_State *L)
 {
+    size_t      n;
+    const char *json = luaL_optlstring(L, 2, NULL, &n);
     luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 2); /* the text stays where it is while it is read */
+    if (json == NULL || has_number(json, json + n)) {
+        lua_settop(L, 1);
+        make_integers(L, 1);
+    }
     lua_settop(L, 1);
-    make_integers(L, 1);
     return 1;
 }
 

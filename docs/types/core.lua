@@ -41,8 +41,9 @@ function core.escape(text) end
 --- integer. (Some builds of lua-cjson give every number as a float; a walk in Lua would cost a fifth of the decoding.)
 ---@generic T: table
 ---@param value T
+---@param json? string the text it was decoded from: without a number in it, the table is left as it is
 ---@return T value the same table; raises when it is nested deeper
-function core.integers(value) end
+function core.integers(value, json) end
 
 --- SHA-256.
 ---@param bytes string

@@ -153,7 +153,7 @@ function M.decode(text)
     if value == "not enough memory" then error(value, 0) end
     return nil, value
   end
-  if type(value) == "table" then return core.integers(value) end -- "5.0" for a count of five helps nobody
+  if type(value) == "table" then return core.integers(value, text) end -- "5.0" for a count of five helps nobody
   return math_type(value) == "float" and tointeger(value) or value
 end
 

@@ -69,6 +69,30 @@ describe("json", function()
     assert.same({ "8", "integer", "integer" }, { kept[6], math.type(kept.x), math.type(kept.y) })
   end)
 
+  it("finds the numbers in any text, whatever strings are around them", function()
+    local stream = require("msgraph.sim.random").stream(1, 1, 1)
+    local STRINGS <const> = { "", "5", "-1", '"', "\\", '\\"', '"\\', ":7,", "[8]", "\0\n", "\\\\\\", "é9" }
+    for _ = 1, 2000 do
+      local list, has = {}, stream:chance(0.5)
+      for i = 1, stream:int(1, 8) do list[i] = stream:pick(STRINGS) end
+      local at = stream:int(1, #list)
+      if has then list[at] = { [stream:pick(STRINGS)] = stream:int(-9, 9) } end
+      local text = json.encode(list):gsub(":", stream:pick { ":", " : " })
+      local value = json.decode(text)
+      for i, item in ipairs(value) do
+        assert.equal(has and i == at, type(item) == "table", text)
+        if type(item) == "table" then assert.equal("integer", math.type(select(2, next(item))), text) end
+      end
+    end
+    local function kind(value) -- of the one number in it
+      while type(value) == "table" do value = value[#value] or select(2, next(value)) end
+      return math.type(value)
+    end
+    for _, text in ipairs { "[5.0]", "[ -5.0]", '["",5.0]', '{"a":{"":[[],{},5.0]}}', '["\\"",5.0]', '["\\\\",5.0]' } do
+      assert.equal("integer", kind(json.decode(text)), text)
+    end
+  end)
+
   it("reads whole numbers inside as integers, others as they are", function()
     local value = json.decode('{"a":{"b":[5,1.5,-0,1e20]},"n":null}')
     assert.equal("integer", math.type(value.a.b[1]))
