@@ -95,6 +95,7 @@ int  lmg_transport(lua_State *L); /* core.transport */
 
 int lmg_sha256(lua_State *L);        /* core.sha256 */
 int lmg_random(lua_State *L);        /* core.random */
+int lmg_terminal(lua_State *L);      /* core.terminal */
 int lmg_write_private(lua_State *L); /* core.write_private */
 
 /* Gives a handle's metatable its methods, with close() as __close and __gc. */

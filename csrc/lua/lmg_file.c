@@ -1,9 +1,10 @@
-/* csrc/lua/lmg_file.c - core.sha256, core.random, core.write_private. */
+/* csrc/lua/lmg_file.c - core.sha256, core.random, core.write_private, core.terminal. */
 #include "core/base/file.h"
 #include "core/identity/vault.h"
 #include "lua/lmg.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 
 enum { RANDOM_MAX = 256 };
 
@@ -45,4 +46,17 @@ int lmg_write_private(lua_State *L)
     }
     lua_pushboolean(L, true);
     return 1;
+}
+
+/* core.terminal(fd) -> columns, rows | nothing */
+int lmg_terminal(lua_State *L)
+{
+    lua_Integer    fd = luaL_checkinteger(L, 1);
+    struct winsize size;
+    luaL_argcheck(L, 0 <= fd && fd <= 2, 1, "out of range");
+    if (ioctl((int)fd, TIOCGWINSZ, &size) != 0)
+        return 0;
+    lua_pushinteger(L, size.ws_col);
+    lua_pushinteger(L, size.ws_row);
+    return 2;
 }

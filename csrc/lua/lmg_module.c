@@ -231,6 +231,7 @@ int luaopen_msgraph_core(lua_State *L)
                                          {"retry_after", core_retry_after},
                                          {"sha256", lmg_sha256},
                                          {"target_fault", core_target_fault},
+                                         {"terminal", lmg_terminal},
                                          {"credential", lmg_credential},
                                          {"loopback", lmg_loopback},
                                          {"origin", lmg_origin},

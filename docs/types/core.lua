@@ -62,6 +62,12 @@ function core.random(n) end
 ---@return string? reason the file is as it was
 function core.write_private(path, bytes) end
 
+--- Whether standard input, output or error is a terminal, and how large.
+---@param fd 0|1|2
+---@return integer? columns 0 where it does not say; nil: it is no terminal
+---@return integer? rows
+function core.terminal(fd) end
+
 ---@class msgraph.core.CredentialOpts   a token, or what one is asked for with
 ---@field token? string              a token that is there already; everything else is left out
 ---@field grant? "client_credentials"|"refresh_token"|"on_behalf_of"|"managed_identity"

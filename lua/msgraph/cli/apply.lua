@@ -28,6 +28,7 @@ function M.describe(command)
   command:argument "plan":argname "<plan>":description "A file of `msgraph plan`."
   command:option "--journal":argname "<file>"
     :description "Where it is written down. Default: beside the plan, friday.journal."
+  runs.describe_quiet(command)
   connection.describe(command)
 end
 
@@ -68,7 +69,7 @@ function M.run(args)
   local run_id
   run_id, err = run.start(journal, plan, actor())
   if not run_id then return ending(err, args) end
-  terminal.note(("journal %s"):format(terminal.clean(args.journal)))
+  if not args.quiet then terminal.note(("journal %s"):format(terminal.clean(args.journal))) end
   return runs.work(client, journal, run_id, args)
 end
 

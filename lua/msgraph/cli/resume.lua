@@ -22,6 +22,7 @@ Examples:
 
 function M.describe(command)
   runs.describe(command)
+  runs.describe_quiet(command)
   command:option "--take-in":argname "<file>":description "Outcomes that a full disk kept out of the journal."
   connection.describe(command)
 end

@@ -3,6 +3,7 @@ local connection = require "msgraph.cli.connection"
 local errors = require "msgraph.cli.errors"
 local graph = require "msgraph"
 local batch = require "msgraph.cli.batch"
+local live = require "msgraph.cli.live"
 local offboard = require "msgraph.cli.offboard"
 local shell = require "msgraph.cli.shell"
 local terminal = require "msgraph.cli.terminal"
@@ -20,6 +21,11 @@ local OUTCOMES = { plan_expired = "stale", plan_tampered = "stale", plan_changed
   plan_file = "usage", plan_newer = "usage", plan_used = "usage", other_tenant = "usage", unknown_id = "usage",
   active_elsewhere = "usage", journal = "usage", journal_newer = "usage", in_use = "stopped", journal_busy = "stopped",
   journal_full = "stopped", journal_readonly = "stopped", journal_damaged = "stopped", lease_lost = "stopped" }
+
+--- The option of those that work on a run.
+function M.describe_quiet(command)
+  command:flag "-q --quiet":description "No progress: errors, the recap and the next command alone."
+end
 
 --- How a command ends that met this error.
 ---@param err msgraph.Error
@@ -115,50 +121,6 @@ end
 
 -- ---- while it runs ------------------------------------------------------------------------------
 
-local EVERY <const> = 5 -- seconds, where lines can not be replaced
-local BAD = { failed = "red", needs_human = "yellow", needs_approval = "yellow", drifted = "yellow" }
-
-local function progress_line(show)
-  local stage = show.stages[show.stage + 1]
-  return ("%s: %d of %d operations settled, %d under way, %d to be found out, %d failed"):format(
-    stage and stage.name or "", show.settled, show.total, show.sent - show.back, show.unknown, show.failed)
-end
-
-local function show_progress(show)
-  local text = progress_line(show)
-  if terminal.status(text) or os.time() - show.last < EVERY then return end
-  show.last = os.time()
-  terminal.note(text)
-end
-
-local function follow(show)
-  return function(kind, subject, op)
-    if kind == "sent" then
-      show.sent, show.stage = show.sent + 1, op.stage
-    elseif kind == "op" then
-      if op.state ~= "planned" and op.state ~= "unknown" then show.settled = show.settled + 1 end
-      show.unknown = show.unknown + (op.state == "unknown" and 1 or 0)
-      show.failed = show.failed + (op.state == "failed" and 1 or 0)
-      show.back = math.min(show.back + 1, show.sent)
-      if BAD[op.state] then
-        terminal.note(("%s: %s: %s%s"):format(terminal.clean(subject.label), op.state,
-          terminal.clean(op.desired.label or op.op_key), op.reason and ": " .. terminal.clean(op.reason) or ""))
-      end
-    end
-    show_progress(show)
-  end
-end
-
-local function new_show(status)
-  local total, settled = 0, 0
-  for state, n in pairs(status.ops) do
-    total = total + n
-    if state ~= "planned" and state ~= "intent" and state ~= "unknown" then settled = settled + n end
-  end
-  return { total = total, settled = settled, sent = 0, back = 0, unknown = 0, failed = 0, stage = 0, last = os.time(),
-    stages = status.run.options.stages }
-end
-
 -- Ctrl-C comes to the main coroutine alone: the tasks are where they were. Once: no more is begun; twice: leave.
 local function join(engine, main)
   local ok, problem, err = pcall(main.join, main)
@@ -186,15 +148,16 @@ end
 ---@return string outcome
 ---@return string? message
 function M.work(client, journal, run_id, args)
-  local status, err = journal:status(run_id)
-  if not status then return M.ending(err) end
-  local engine
-  engine, err = require("msgraph.offboard.apply").new { client = client, journal = journal, run_id = run_id,
-    on = follow(new_show(status)) }
+  local engine, err = require("msgraph.offboard.apply").new { client = client, journal = journal, run_id = run_id }
   if not engine then return M.ending(err) end
-  terminal.note(("run %s"):format(run_id))
+  local view = not args.quiet and live.new(journal, run_id)
+  local showing = view and graph.spawn(view.follow, view, function() return false end)
   local ok
   ok, err = join(engine, graph.spawn(engine.run, engine))
+  if showing then
+    showing:cancel()
+    view:finish()
+  end
   local outcome = M.recap(journal, run_id, args, engine)
   if engine.abandoned then return "interrupted" end
   if ok then return outcome end

@@ -3,6 +3,8 @@
 --
 -- Colours and the status line are for terminals alone. What goes to stderr is cleaned of tokens,
 -- and foreign text of control characters: a device's name is written by its user.
+local core = require "msgraph.core"
+
 local M = {}
 
 --- Raised by `out` when stdout takes no more: `reason`, and `closed` when its reader has gone.
@@ -12,26 +14,6 @@ local M = {}
 M.OutputLost = { __name = "msgraph.cli.OutputLost" }
 
 local EPIPE <const> = 32
-local ENXIO <const> = 6
-local CLEAR <const> = "\r\27[K"
-
-local function read_all(path)
-  local file = io.open(path, "r")
-  local text = file and file:read("a")
-  if file then file:close() end
-  return text
-end
-
--- Lua cannot ask isatty(3), and the child process that could would inherit the token. On Linux a
--- terminal is what is open both ways, cannot seek and is no socket; when in doubt: no.
-local function is_terminal(fd, file)
-  local info = read_all("/proc/self/fdinfo/" .. fd)
-  local flags = info and tonumber(info:match("flags:%s*(%d+)"), 8)
-  if not flags or flags & 3 ~= 2 or file:seek() then return false end
-  local probe, _, errno = io.open("/proc/self/fd/" .. fd, "r")
-  if probe then probe:close() end
-  return errno ~= ENXIO
-end
 
 --- Whether to colour: NO_COLOR forbids, CLICOLOR_FORCE asks for it, else a terminal that is not dumb.
 ---@param getenv fun(name: string): string?
@@ -44,35 +26,42 @@ function M.wants_colour(getenv, terminal)
   return terminal and getenv "TERM" ~= "dumb"
 end
 
-local known = {} -- what was found out about stdin, stdout, stderr
+local STDIN <const>, STDOUT <const>, STDERR <const> = 0, 1, 2
 
-local function look(name, fd)
-  if known[name] == nil then known[name] = is_terminal(fd, io[name]) end
-  return known[name]
-end
+local function is_terminal(fd) return core.terminal(fd) ~= nil end
 
 --- Whether a person sits there to be asked.
 ---@return boolean
 function M.can_ask()
-  return look("stdin", 0) and look("stderr", 2)
+  return is_terminal(STDIN) and is_terminal(STDERR)
 end
 
 --- Whether results are read from a screen.
 ---@return boolean
 function M.shows_results()
-  return look("stdout", 1)
+  return is_terminal(STDOUT)
 end
 
 local COLOURS = { red = "31", green = "32", yellow = "33", bold = "1" }
+
+local coloured = {} -- which of stdout and stderr are
+
+local function paint(text, colour, fd)
+  if coloured[fd] == nil then coloured[fd] = M.wants_colour(os.getenv, is_terminal(fd)) end
+  return coloured[fd] and ("\27[%sm%s\27[0m"):format(COLOURS[colour], text) or text
+end
 
 --- Text in a colour, where stdout wants one.
 ---@param text string
 ---@param colour "red"|"green"|"yellow"|"bold"
 ---@return string
-function M.paint(text, colour)
-  if known.colour == nil then known.colour = M.wants_colour(os.getenv, M.shows_results()) end
-  return known.colour and ("\27[%sm%s\27[0m"):format(COLOURS[colour], text) or text
-end
+function M.paint(text, colour) return paint(text, colour, STDOUT) end
+
+--- The same for stderr.
+---@param text string
+---@param colour "red"|"green"|"yellow"|"bold"
+---@return string
+function M.paint_note(text, colour) return paint(text, colour, STDERR) end
 
 --- Foreign text fit for a line: no control characters, none of the 8-bit ones either.
 ---@param text any
@@ -98,12 +87,17 @@ function M.scrub(text)
   return (text:gsub("eyJ[%w_%-]+%.?[%w_%-]*%.?[%w_%-]*", "***"))
 end
 
-local status_shown = false
+local shown = nil -- how many lines of status stand on the screen, the cursor at the end of the last
+
+-- Back to the beginning of what is shown, and nothing from there on.
+local function cleared()
+  local up = shown and shown > 1 and ("\27[%dA"):format(shown - 1) or ""
+  return shown and "\r" .. up .. "\27[J" or ""
+end
 
 local function clear_status()
-  if not status_shown then return end
-  status_shown = false
-  io.stderr:write(CLEAR)
+  if shown then io.stderr:write(cleared()) end
+  shown = nil
 end
 
 -- One write for the whole text, so that an interrupt leaves no half line.
@@ -138,19 +132,30 @@ function M.note(line)
   io.stderr:write(M.scrub(line) .. "\n")
 end
 
---- Leaves the line on which a terminal has echoed ^C.
+--- Leaves the line on which a terminal has echoed ^C, and a status as it stands.
 function M.leave_line()
-  if look("stderr", 2) then io.stderr:write("\n") end
-  status_shown = false
+  if is_terminal(STDERR) then io.stderr:write("\n") end
+  shown = nil
 end
 
+--- How much room a status has.
+---@return integer? columns nil: lines can not be replaced there
+---@return integer? rows
+function M.room()
+  local columns, rows = core.terminal(STDERR)
+  if not columns or os.getenv "TERM" == "dumb" then return nil end
+  return columns > 0 and columns or 80, rows > 0 and rows or 24
+end
+
+local UNWRAPPED <const> = "\27[?7l%s\27[?7h" -- where a character is wider than it counts, the line is cut
+
 --- Shows what is going on, in place, on a terminal that can; the next line written replaces it.
----@param text string short
+---@param text string a line, or several
 ---@return boolean shown
 function M.status(text)
-  if not look("stderr", 2) or os.getenv "TERM" == "dumb" then return false end
-  io.stderr:write(CLEAR .. M.scrub(text))
-  status_shown = true
+  if not M.room() then return false end
+  io.stderr:write(cleared() .. UNWRAPPED:format(M.scrub(text)))
+  shown = 1 + select(2, text:gsub("\n", ""))
   return true
 end
 

@@ -23,14 +23,15 @@ function M.format_of(path)
   return path:match "%.(har)$" or path:match "%.(jsonl)$"
 end
 
---- Begins a file; one that is there is written over.
+--- Begins a file for its owner's eyes only; one that is there is replaced.
 ---@param path string it ends in .har or .jsonl
 ---@param endpoint string "https://graph.microsoft.com"
 ---@return msgraph.trace.Capture?
 ---@return string? reason
 function M.open(path, endpoint)
-  local file, reason = io.open(path, "wb")
-  if not file then return nil, reason end
+  local ok, reason = core.write_private(path, "")
+  local file = ok and io.open(path, "r+b")
+  if not file then return nil, reason or path .. ": it can not be opened" end
   local self = setmetatable({ file = file, path = path, endpoint = endpoint, count = 0 }, Capture)
   self.is_har = M.format_of(path) == "har"
   if self.is_har then self:write(HEAD:format(json.encode(core.version)), TAIL) end

@@ -22,6 +22,7 @@ local emergency = require "msgraph.offboard.journal.emergency"
 local events = require "msgraph.offboard.journal.events"
 local failure = require "msgraph.offboard.journal.failure"
 local json = require "msgraph.json"
+local progress = require "msgraph.offboard.journal.progress"
 local run = require "msgraph.offboard.journal.run"
 local schema = require "msgraph.offboard.journal.schema"
 local states = require "msgraph.offboard.journal.states"
@@ -460,6 +461,15 @@ function Journal:status(run_id)
       next_due_at = must(db:one([[SELECT min(due_at) AS at FROM subject WHERE run_id = ?
         AND state IN ('ready','waiting')]], run_id)).at }
   end)
+end
+
+--- How far a run is, to be watched. Costs a walk over its operations.
+---@param run_id string
+---@param since? integer `seq` of an earlier answer: what went wrong after it is told; nil: nothing of that
+---@return msgraph.journal.Progress?
+---@return msgraph.Error? err unknown_id
+function Journal:progress(run_id, since)
+  return progress.of(self, run_id, since)
 end
 
 --- All runs, newest first.
