@@ -1,6 +1,8 @@
 --- `msgraph apply`: does what a plan says, and writes down each step before it is taken.
 local connection = require "msgraph.cli.connection"
 local runs = require "msgraph.cli.runs"
+local shell = require "msgraph.cli.shell"
+local show = require "msgraph.cli.show"
 local terminal = require "msgraph.cli.terminal"
 
 local M = {
@@ -45,8 +47,32 @@ end
 local function actor() return os.getenv "USER" or "unknown" end
 M.actor = actor ---@package
 
+-- What the file itself tells against it.
+local function check_plan(plan, path)
+  local ob = require "msgraph.offboard"
+  local ok, err = ob.check_age(plan)
+  if not ok then return runs.ending(err) end
+  if require("msgraph.offboard.plan").is_approved(plan) then return nil end
+  return "caps", ("nobody has approved %s; nothing was sent\n  %s"):format(terminal.clean(path),
+    show.approve_command(path))
+end
+
+-- What the token lacks.
+local function check_permissions(client, plan, path)
+  local needs = require "msgraph.offboard.needs"
+  local who, err = client:whoami()
+  if not who then return runs.ending(err) end
+  local missing, kind = needs.missing(plan, who)
+  if not missing then terminal.note("note: " .. needs.OPAQUE) end
+  if not missing or not missing[1] then return nil end
+  local lines = { ("the token lacks what %s takes; nothing was sent"):format(terminal.clean(path)) }
+  for i, need in ipairs(missing) do lines[i + 1] = "  " .. needs.line(need, kind) end
+  lines[#lines + 1] = "  how to add it: " .. shell.command { "doctor", "--plan", path }
+  return "auth", table.concat(lines, "\n")
+end
+
 -- Where the plan was made for is where it is applied.
-local function check(client, plan)
+local function check_tenant(client, plan)
   if plan.body.endpoint == client.endpoint then
     return require("msgraph.offboard.run").check_tenant(client, plan.body.tenant_id or "unknown")
   end
@@ -59,10 +85,14 @@ function M.run(args)
   args.journal = args.journal or journal_beside(args.plan)
   local plan, err = ob.load_plan(args.plan)
   if not plan then return runs.ending(err) end
-  local client <close>, outcome, message = connection.open(args)
-  if not client then return outcome, message end
+  local outcome, message = check_plan(plan, args.plan)
+  if outcome then return outcome, message end
+  local client <close>, how, why = connection.open(args)
+  if not client then return how, why end
+  outcome, message = check_permissions(client, plan, args.plan)
+  if outcome then return outcome, message end
   local ok
-  ok, err = check(client, plan)
+  ok, err = check_tenant(client, plan)
   if not ok then return runs.ending(err) end
   local journal <close>, problem = require("msgraph.offboard.journal").open(args.journal)
   if not journal then return runs.ending(problem) end

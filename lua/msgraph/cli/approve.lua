@@ -39,6 +39,7 @@ function M.run(args)
   terminal.out(("%s approves %s: %d operations on %d people, %d tasks by hand\n"):format(terminal.clean(args.as),
     shell.quote(args.plan), summary.operations, summary.people - summary.refused, summary.hand_offs))
   terminal.out(plan.plan_hash .. "\n")
+  terminal.note("next: " .. shell.command { "apply", args.plan })
   return "done"
 end
 

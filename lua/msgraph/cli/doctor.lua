@@ -13,6 +13,9 @@ local json = require "msgraph.json"
 local loop = require "msgraph.loop"
 local pretty = require "msgraph.cli.pretty"
 local profiles = require "msgraph.auth.profile"
+local offboard = require "msgraph.cli.offboard"
+local shell = require "msgraph.cli.shell"
+local show = require "msgraph.cli.show"
 local table_of = require "msgraph.cli.table"
 local terminal = require "msgraph.cli.terminal"
 
@@ -24,15 +27,18 @@ local M = {
 
 M.DESCRIPTION = [[
 Looks at what remove-all-devices needs and tells, a line each, what is well, what may hurt and what fails, and what to
-do about it. Reads one device at most, and changes nothing.]]
+do about it. With --plan: what applying that plan needs, with each permission that is missing and for which action.
+Reads one device at most, and changes nothing.]]
 
 M.EXAMPLES = [[
 Examples:
   msgraph doctor
+  msgraph doctor --plan friday.plan
   msgraph doctor --profile test --json
 ]] .. "\n" .. connection.HELP
 
 function M.describe(command)
+  command:option "--plan":argname "<plan>":description "A file of `msgraph plan`: could it be applied?"
   command:flag "--json":description "A JSON object a line for each check."
   connection.describe(command)
 end
@@ -137,6 +143,43 @@ local function check_permissions(run, client, who)
   for _, found in ipairs(check.permissions(client, who)) do tell_check(run, "permissions", found, "auth") end
 end
 
+-- ---- a plan -------------------------------------------------------------------------------------
+
+-- Whether the file could be applied, as far as it tells itself.
+local function check_plan(run, path)
+  local plan, err = offboard.plan.load(path)
+  local ok = plan
+  if plan then ok, err = offboard.plan.check_age(plan) end
+  if not ok then return tell_error(run, "plan", err) end
+  local approved = offboard.plan.is_approved(plan)
+  tell(run, "plan", approved and "ok" or "warn", ("%s: %d operations, good until %s%s"):format(path,
+    plan.body.summary.operations, os.date("!%Y-%m-%d %H:%M UTC", plan.body.expires_at),
+    approved and "" or ", not approved yet"), not approved and show.approve_command(path) or nil)
+  return plan
+end
+
+local function how_to_grant(need)
+  local method, path = need.call:match "^(%S+) (%S+)$"
+  return "how to add it: " .. shell.command { "permissions", method, path }
+end
+
+local function check_needs(run, plan, who)
+  local missing, kind = offboard.needs.missing(plan, who)
+  if not missing then return tell(run, "permissions", "warn", offboard.needs.OPAQUE) end
+  for _, need in ipairs(missing) do
+    tell(run, "permissions", "fail", offboard.needs.line(need, kind), how_to_grant(need), "auth")
+  end
+  if not missing[1] then tell(run, "permissions", "ok", "the token has all that the plan takes") end
+end
+
+-- Whether anything of Intune's is in it.
+local function has_devices(plan)
+  for action in pairs(plan.body.summary.by_action) do
+    if action:find "^intune%." or action:find "^devices%." then return true end
+  end
+  return false
+end
+
 -- ---- all of it ------------------------------------------------------------------------------------
 
 -- Where it signs in: as the credential says; where there is none yet, as it would.
@@ -149,6 +192,8 @@ local function authority_of(client, identity)
 end
 
 function M.run(args)
+  local problem = args.plan and offboard.missing "plan"
+  if problem then return "usage", problem end
   local run = { json = args.json, outcome = "done" }
   check_library(run)
   check_proxy(run)
@@ -167,10 +212,10 @@ function M.run(args)
   if authority then check_host(run, "sign-in host", authority, settings.ca_file) end
   check_host(run, "Graph", settings.endpoint, settings.ca_file)
   check_clock(run)
-  if who then
-    check_permissions(run, client, who)
-    tell_check(run, "licence", check.licence(client), "auth")
-  end
+  local plan = args.plan and check_plan(run, args.plan)
+  if not who then return run.outcome end
+  if plan then check_needs(run, plan, who) elseif not args.plan then check_permissions(run, client, who) end
+  if not args.plan or plan and has_devices(plan) then tell_check(run, "licence", check.licence(client), "auth") end
   return run.outcome
 end
 

@@ -30,6 +30,7 @@ M.EXITS = {
 local COMMANDS = {
   "login", "logout", "whoami", "profiles", "doctor", "remove_all_devices", "request", "permissions", "plan",
   "show", "approve", "apply", "resume", "status", "verify", "resolve", "report", "check", "actions", "sim",
+  "completion",
 }
 for i, name in ipairs(COMMANDS) do
   COMMANDS[i] = require("msgraph.cli." .. name)
@@ -123,7 +124,7 @@ local function run(argv)
     if command.name == args.command then
       local problem = offboard.missing(command.name)
       if problem then return "usage", problem end
-      return command.run(args)
+      return command.run(args, parser)
     end
   end
   terminal.note(parser:get_help())

@@ -68,11 +68,13 @@ local function write(args, ob, plan)
   local ok, err = ob.save_plan(plan, path)
   if not ok then return M.ending(err) end
   terminal.out(require("msgraph.offboard.show").summary(plan))
-  terminal.note(("written to %s; read it with: msgraph show %s"):format(terminal.clean(path), shell.quote(path)))
+  terminal.note(("written to %s\nnext: %s"):format(terminal.clean(path), shell.command { "show", path }))
   local summary = plan.body.summary
   local work = summary.operations + summary.hand_offs
   return args.detailed_exitcode and work > 0 and "changes" or "done"
 end
+
+local function told(done, total) terminal.status(("read: %d of %d people"):format(done, total)) end
 
 function M.run(args)
   local ob = require "msgraph.offboard"
@@ -86,7 +88,7 @@ function M.run(args)
   local client <close>, outcome, message = connection.open(args)
   if not client then return outcome, message end
   local plan
-  plan, err = ob.plan(wf, people, { client = client, params = params })
+  plan, err = ob.plan(wf, people, { client = client, params = params, on = told })
   if not plan then return M.ending(err) end
   return write(args, ob, plan)
 end

@@ -85,6 +85,9 @@ local function head(found)
   parts[#parts + 1] = STATES[run.state]
   if run.last_wave > 0 then parts[#parts + 1] = ("wave %d of %d"):format(run.current_wave + 1, run.last_wave + 1) end
   parts[#parts + 1] = ("%d of %s"):format(found.settled_people, plural(found.people, "person", "people"))
+  if found.waiting_people > 0 then
+    parts[#parts] = parts[#parts] .. (" (%d wait for a person)"):format(found.waiting_people)
+  end
   return table.concat(parts, ", ")
 end
 
@@ -94,13 +97,25 @@ local function waits(found)
   return (found.throttled and "throttled by Graph, goes on in %s" or "tries again in %s"):format(duration(wait))
 end
 
+-- Nothing but what has to be surely over before it is read: a resume rests for that.
+local function only_reads(found)
+  local flying, unknown = 0, 0
+  for _, stage in ipairs(found.stages) do
+    flying, unknown = flying + stage.flying + stage.retrying, unknown + stage.unknown
+  end
+  return flying == 0 and unknown > 0
+end
+
 -- How fast, what holds it up, how long still.
-local function tail(found, pace, eta)
-  local parts = {}
-  parts[#parts + 1] = pace and ("%.1f a second"):format(pace)
+local function tail(state)
+  local found, parts = state.found, {}
+  if found.run.state ~= "open" then return "" end
+  if found.at_work == 0 then return "nobody is at work on it: msgraph resume" end
+  if state.stopping then return "stopping: waits for what is under way" end
+  parts[#parts + 1] = state.pace and ("%.1f a second"):format(state.pace)
   parts[#parts + 1] = waits(found)
-  parts[#parts + 1] = eta and eta > 0 and ("about %s left"):format(duration(eta)) or nil
-  if found.run.state == "open" and found.at_work == 0 then parts[#parts + 1] = "nobody is at work on it" end
+  if only_reads(found) then parts[#parts + 1] = "looks at what was lost once that can not arrive any more" end
+  parts[#parts + 1] = state.eta and state.eta > 0 and ("about %s left"):format(duration(state.eta)) or nil
   return table.concat(parts, ", ")
 end
 
@@ -125,8 +140,8 @@ end
 ---@field colour? "red"|"green"|"yellow"|"bold"
 
 --- A run as lines that fit a width.
----@param state { found: msgraph.journal.Progress, pace: number?, eta: integer?, recent: table[] } recent: what went
----   wrong, the latest last
+---@param state { found: msgraph.journal.Progress, pace: number?, eta: integer?, stopping: boolean?, recent: table[] }
+---   recent: what went wrong, the latest last
 ---@param width integer columns
 ---@return msgraph.cli.Line[]
 function M.lines(state, width)
@@ -143,7 +158,7 @@ function M.lines(state, width)
     n = n + 1
     add(row, colour_of(found.stages[n]))
   end
-  add(tail(found, state.pace, state.eta))
+  add(tail(state))
   for _, item in ipairs(state.recent) do add("  " .. M.trouble(item), "red") end
   return list
 end
@@ -158,7 +173,7 @@ function M.line(state)
     for _, part in ipairs(PARTS) do sums[part[1]] = (sums[part[1]] or 0) + stage[part[1]] end
   end
   local line = table.concat(stages, ", ")
-  for _, more in ipairs { stages[1] and parts_of(sums) or "", tail(found, state.pace, state.eta) } do
+  for _, more in ipairs { stages[1] and parts_of(sums) or "", tail(state) } do
     if more ~= "" then line = line .. "; " .. more end
   end
   return line

@@ -62,7 +62,7 @@ end
 
 --- A command about the same run, to type next.
 function M.command(verb, run_id, args, with_connection)
-  local words = { verb, run_id, "--journal", args.journal }
+  local words = { verb, run_id:sub(1, 8), "--journal", args.journal }
   if with_connection then
     local more = connection.words(args)
     table.move(more, 1, #more, #words + 1, words)
@@ -122,13 +122,14 @@ end
 -- ---- while it runs ------------------------------------------------------------------------------
 
 -- Ctrl-C comes to the main coroutine alone: the tasks are where they were. Once: no more is begun; twice: leave.
-local function join(engine, main)
+local function join(engine, main, view)
   local ok, problem, err = pcall(main.join, main)
   if ok then return problem, err end
   if not batch.is_interrupt(problem) then error(problem, 0) end
   terminal.leave_line()
   terminal.note("interrupted: waiting for what is under way; Ctrl-C again leaves it to be found out by resume")
   engine:stop("interrupted")
+  if view then view.stopping = true end
   ok, problem, err = pcall(main.join, main)
   if ok then return problem, err end
   engine:abandon()
@@ -150,10 +151,11 @@ end
 function M.work(client, journal, run_id, args)
   local engine, err = require("msgraph.offboard.apply").new { client = client, journal = journal, run_id = run_id }
   if not engine then return M.ending(err) end
+  local main = graph.spawn(engine.run, engine)
   local view = not args.quiet and live.new(journal, run_id)
   local showing = view and graph.spawn(view.follow, view, function() return false end)
   local ok
-  ok, err = join(engine, graph.spawn(engine.run, engine))
+  ok, err = join(engine, main, view)
   if showing then
     showing:cancel()
     view:finish()

@@ -1,5 +1,6 @@
 -- lua/msgraph/cli/show.lua
 --- `msgraph show`: a plan, to be read before it is approved. Asks nobody: nothing is sent.
+local shell = require "msgraph.cli.shell"
 local terminal = require "msgraph.cli.terminal"
 
 local M = {
@@ -21,6 +22,12 @@ function M.describe(command)
   command:argument "plan":argname "<plan>":description "A file of `msgraph plan`."
   command:flag "--json":description "The plan as one JSON object, with its hash and approvals: docs/plan.md."
 end
+
+--- The command that approves a plan.
+---@package
+---@param path string
+---@return string
+function M.approve_command(path) return shell.command { "approve", path, "--as", "YOUR NAME" } end
 
 local OUTCOMES = { plan_file = "usage", plan_newer = "usage", plan_tampered = "stale", plan_expired = "stale" }
 
@@ -45,7 +52,10 @@ function M.run(args)
   terminal.out(args.json and as_json(plan) or ob.show(plan))
   local fresh
   fresh, err = ob.check_age(plan)
-  if not fresh and not args.json then terminal.note("note: " .. err.message) end
+  if args.json then return "done" end
+  local approved = require("msgraph.offboard.plan").is_approved(plan)
+  terminal.note(not fresh and "note: " .. err.message or "next: " .. (approved and shell.command { "apply", args.plan }
+    or M.approve_command(args.plan)))
   return "done"
 end
 

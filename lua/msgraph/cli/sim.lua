@@ -204,6 +204,7 @@ function M.run(args)
   if args.replay then return run_replay(sim, args) end
   local tenant <close>, reason = sim.start {
     users = args.users, seed = args.seed, port = args.port, speed = args.speed or 60, intune = not args.no_intune,
+    start = os.time(),
   }
   if not tenant then return "failed", "the tenant could not be started: " .. reason end
   for _, rule in ipairs(args.faults or {}) do tenant:fault(rule) end

@@ -133,10 +133,15 @@ local function new_job(wf, opts, filled)
   return job
 end
 
-local function plan_people(job, people)
+local function plan_people(job, people, on)
   task.map(people, { batch = true }, function(person) return compile.look(job, person) end)
   for _, person in ipairs(people) do job.leaving[person.id] = not person.refused or nil end
-  task.map(people, { batch = true }, function(person) return compile.plan(job, person) end)
+  local done = 0
+  task.map(people, { batch = true }, function(person)
+    compile.plan(job, person)
+    done = done + 1
+    if on then on(done, #people) end
+  end)
 end
 
 -- ---- limits -------------------------------------------------------------------------------------
@@ -283,20 +288,20 @@ local function make(wf, given, opts)
   local found
   found, err = subjects.find(job.reader, source)
   if not found then return nil, err end
-  plan_people(job, found.people)
+  plan_people(job, found.people, opts.on)
   local body, summary = body_of(job, found, opts)
   local over = excesses(wf.limits, summary)
   if over[1] then return fail("limits", "the plan exceeds the workflow's limits: " .. table.concat(over, "; ")) end
   return seal(body)
 end
 
-local OPTIONS = { client = "any", params = "table", now = "number" }
+local OPTIONS = { client = "any", params = "table", now = "number", on = "function" }
 
 --- Plans: reads, and changes nothing.
 ---@param wf msgraph.offboard.Workflow
 ---@param whom? string|string[]|msgraph.offboard.Source a CSV file, names, or a source; default: the workflow's
----@param opts { client: msgraph.Client, params?: table<string, any>, now?: integer } now: Unix seconds, default
----  os.time()
+---@param opts { client: msgraph.Client, params?: table<string, any>, now?: integer, on?: fun(done: integer,
+---  total: integer) } now: Unix seconds, default os.time(); on: is told how many people have been looked at
 ---@return msgraph.offboard.Plan?
 ---@return msgraph.Error? code "workflow", "subjects", "limits", or what a read failed with; raises for a wrong option
 function M.plan(wf, whom, opts)
@@ -396,6 +401,15 @@ function M.danger_max(plan)
   local highest = 1
   for danger in pairs(plan.body.summary.by_danger) do highest = math.max(highest, RANK[danger]) end
   return actions.DANGERS[highest]
+end
+
+--- Whether approvals cover all that is in a plan; safe operations need none.
+---@param plan msgraph.offboard.Plan
+---@return boolean
+function M.is_approved(plan)
+  local covered = RANK.safe
+  for _, approval in ipairs(plan.approvals) do covered = math.max(covered, RANK[approval.danger_max] or 0) end
+  return covered >= RANK[M.danger_max(plan)]
 end
 
 --- Binds an approver to the plan's hash. Once is enough: a name that has approved is not added again.

@@ -65,7 +65,7 @@ local function approvals_line(plan)
   return #names > 0 and "Approved by " .. table.concat(names, ", ") or "Approved by nobody yet"
 end
 
-local function head(plan)
+local function head(plan, where_refused)
   local body, lines = plan.body, {}
   local function add(...) for _, line in ipairs { ... } do lines[#lines + 1] = line end end
   local summary = body.summary
@@ -77,7 +77,8 @@ local function head(plan)
   add(("By hand: %s"):format(plural(summary.hand_offs, "task", "tasks")))
   add(table.unpack(waves_line(body)))
   add(table.unpack(stage_lines(body)))
-  if summary.refused > 0 then add(("Refused: %s, see below"):format(plural(summary.refused, "person", "people"))) end
+  if summary.refused > 0 then add(("Refused: %s, %s"):format(plural(summary.refused, "person", "people"),
+    where_refused)) end
   for _, line in ipairs(body.unmatched) do add("Left out: " .. clean(line)) end
   for _, line in ipairs(body.duplicates) do add("Named twice: " .. clean(line)) end
   add(approvals_line(plan), "Hash " .. plan.plan_hash)
@@ -135,7 +136,7 @@ local LEGEND <const> = "!! irreversible   ! destructive   * disruptive   -> by h
 ---@param plan msgraph.offboard.Plan
 ---@return string text ends in a line end
 function M.text(plan)
-  local lines = head(plan)
+  local lines = head(plan, "see below")
   lines[#lines + 1] = ""
   lines[#lines + 1] = LEGEND
   for _, subject in ipairs(plan.body.subjects) do
@@ -150,7 +151,7 @@ end
 ---@param plan msgraph.offboard.Plan
 ---@return string
 function M.summary(plan)
-  return table.concat(head(plan), "\n") .. "\n"
+  return table.concat(head(plan, "which `msgraph show` explains"), "\n") .. "\n"
 end
 
 return M

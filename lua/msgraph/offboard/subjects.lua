@@ -33,6 +33,8 @@ local function is_id(value)
   return #value == 36 and value:find("^%x+%-%x+%-%x+%-%x+%-%x+$") ~= nil
 end
 
+local function is_somebody(value) return value:find("@", 1, true) or is_id(value) end
+
 local function entry_of(value, where, property)
   if is_id(value) then property = "id" end
   return { value = value, property = property or "userPrincipalName", where = where }
@@ -56,11 +58,11 @@ local function parse(text, key)
   if not records[1] then return nil, "it is empty" end
   local column, property = column_of(records[1], key)
   local first = 2
-  if not column and (key or #records[1] > 1) then
+  if not column and (#records[1] > 1 or key and not is_somebody(records[1][1])) then
     return nil, ("line %d: none of its columns (%s) is %s"):format(records[1].line, table.concat(records[1], ", "),
       key or "userPrincipalName, id or mail")
   elseif not column then
-    column, first = 1, 1
+    column, property, first = 1, key, 1
   end
   local entries = {}
   for i = first, #records do

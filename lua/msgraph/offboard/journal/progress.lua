@@ -26,7 +26,8 @@ local must = failure.must
 ---@field now integer     Unix ms
 ---@field stages msgraph.journal.Stage[] those with operations, in order
 ---@field people integer
----@field settled_people integer with nothing left that the program can do now
+---@field settled_people integer with nothing left that the program can do now; of these wait for a person:
+---@field waiting_people integer
 ---@field at_work integer processes
 ---@field retry_at? integer Unix ms when the first of what was refused is sent again
 ---@field throttled? boolean Graph asked for less
@@ -53,7 +54,9 @@ local function gates_of(stages)
   return table.concat(numbers, ",")
 end
 
-local function field_of(row)
+-- What is under way with nobody at work was under way when its worker died.
+local function field_of(row, at_work)
+  if row.state == "intent" and at_work == 0 then return "unknown" end
   if row.state ~= "planned" then return FIELD[row.state] end
   if row.held == 1 then return "held" end
   return row.tried == 1 and "retrying" or nil
@@ -70,7 +73,7 @@ local function count_ops(db, found)
     local stage = by_number[row.stage] or new_stage(about[row.stage + 1], row.stage)
     by_number[row.stage] = stage
     stage.total = stage.total + row.n
-    local field = field_of(row)
+    local field = field_of(row, found.at_work)
     if field then stage[field] = stage[field] + row.n end
     if field == "retrying" then found.retry_at = math.min(found.retry_at or row.next_at, row.next_at) end
   end
@@ -87,6 +90,7 @@ local function count_people(db, found)
     found.run.run_id))) do
     found.people = found.people + row.n
     if SETTLED[row.state] then found.settled_people = found.settled_people + row.n end
+    if row.state == "needs_human" then found.waiting_people = row.n end
   end
 end
 
@@ -119,8 +123,8 @@ function M.of(journal, run_id, since)
     local run = journal:lock_run(db, run_id)
     run.options = json.decode(run.options_json)
     local last = must(db:one("SELECT coalesce(max(seq), 0) AS seq FROM event WHERE run_id = ?", run_id)).seq
-    local found = { run = run, now = store.now(), stages = {}, people = 0, settled_people = 0, seq = last,
-      at_work = at_work(db, journal, run_id), trouble = trouble_of(db, run_id, since, last) }
+    local found = { run = run, now = store.now(), stages = {}, people = 0, settled_people = 0, waiting_people = 0,
+      seq = last, at_work = at_work(db, journal, run_id), trouble = trouble_of(db, run_id, since, last) }
     count_ops(db, found)
     count_people(db, found)
     found.throttled = found.retry_at and must(db:one(THROTTLED, run_id)) ~= nil or nil
