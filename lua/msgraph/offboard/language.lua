@@ -6,6 +6,7 @@
 local actions = require "msgraph.offboard.actions"
 local params = require "msgraph.offboard.params"
 local requests = require "msgraph.offboard.requests"
+local template = require "msgraph.offboard.template"
 local values = require "msgraph.offboard.values"
 
 local M = {}
@@ -270,6 +271,14 @@ local function add_stage(wf, name, opts, what)
   return stage
 end
 
+local function check_texts(wf, use)
+  for name, option in pairs(use.action.options or {}) do
+    if option.type == "text" and use.opts[name] then
+      template.check(wf.params, use.opts[name], ("%s: '%s'"):format(use.action.id, name))
+    end
+  end
+end
+
 local function make_stage(wf, name, opts, list)
   local what = ("stage '%s'"):format(tostring(name))
   if list == nil then opts, list = {}, opts end
@@ -277,7 +286,10 @@ local function make_stage(wf, name, opts, list)
   if type(list) ~= "table" then error(what .. ": a list of actions is expected", 0) end
   local stage = add_stage(wf, name, opts, what)
   stage.uses = actions.uses(list, what)
-  for _, use in ipairs(stage.uses) do params.check_references(wf.params, use.opts, use.action.id) end
+  for _, use in ipairs(stage.uses) do
+    params.check_references(wf.params, use.opts, use.action.id)
+    check_texts(wf, use)
+  end
   wf.stages[#wf.stages + 1] = stage
 end
 

@@ -2,6 +2,7 @@
 --- What can be known about a person: one request each, made for many people at once.
 --
 -- The properties named here are what a plan remembers of a person (the snapshot), and all an action sees.
+local errors = require "msgraph.errors"
 local query = require "msgraph.query"
 
 local M = {}
@@ -16,6 +17,7 @@ local function of_principal(id) return query.filter("principalId eq ?", id) end
 ---@field path string       with {id}
 ---@field select? string[]
 ---@field one? boolean      one object, or none; else a list
+---@field maybe? boolean    of a list: 404 says that there is none, and no mistake
 ---@field filter? fun(id: string): string
 ---@type table<string, msgraph.offboard.Read>
 M.reads = {
@@ -34,6 +36,8 @@ M.reads = {
   eligible_roles = { path = "/roleManagement/directory/roleEligibilityScheduleInstances", filter = of_principal },
   app_role_assignments = { path = "/users/{id}/appRoleAssignments" },
   oauth_grants = { path = "/users/{id}/oauth2PermissionGrants" },
+  mailbox_settings = { path = "/users/{id}/mailboxSettings", one = true },
+  inbox_rules = { path = "/users/{id}/mailFolders/inbox/messageRules", maybe = true },
 }
 
 --- The request a read makes, for the permissions' index.
@@ -52,7 +56,10 @@ function M.read(g, name, id)
   local template, used = row.path:gsub("{id}", "%%s")
   local fetch = row.one and g.get or g.list
   if used == 0 then return fetch(template, opts) end
-  return fetch(template, id, opts)
+  if not row.maybe then return fetch(template, id, opts) end
+  local ok, found = pcall(fetch, template, id, opts)
+  if ok then return found end
+  if not errors.Error.is(found) or found.kind ~= "not_found" then error(found, 0) end
 end
 
 return M

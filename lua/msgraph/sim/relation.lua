@@ -3,6 +3,7 @@
 -- The lists are made from the seed each time, and the store keeps what was changed about them: what is
 -- gone by its key, what came by its list.
 local cjson = require("cjson").new()
+local json = require "msgraph.sim.json"
 local odata = require "msgraph.sim.odata"
 local reply = require "msgraph.sim.reply"
 
@@ -44,12 +45,19 @@ function M.list(ctx, resource, set, records)
   return odata.list(ctx, resource, set, function(at) return records[at], at + 1 end, 1, #records)
 end
 
+-- Lists of a body are lists when they are sent back; an empty one looks like an object.
+local function marked(value)
+  if type(value) ~= "table" then return value end
+  for _, inner in pairs(value) do marked(inner) end
+  return value[1] ~= nil and json.array(value) or value
+end
+
 --- The JSON object of a request, or nil and the answer that refuses it.
 ---@return table?
 ---@return msgraph.sim.Answer?
 function M.body(ctx)
   local ok, value = pcall(cjson.decode, ctx.body)
-  if ok and type(value) == "table" and value[1] == nil then return value end
+  if ok and type(value) == "table" and value[1] == nil then return marked(value) end
   return nil, reply.bad_request(ctx, "Unable to read JSON request payload. Please ensure Content-Type header is set "
     .. "and payload is of valid JSON format.")
 end

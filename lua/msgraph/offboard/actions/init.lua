@@ -29,15 +29,16 @@ local M = {}
 ---@field hand_off? table<string, string> reasons of an Error that say: a person must, and what to tell him
 
 ---@class msgraph.offboard.Option
----@field type "string"|"boolean"|"enum"|"words"|"user"|"function"
+---@field type "string"|"text"|"boolean"|"enum"|"words"|"user"|"function"  text: one with places, see offboard.template
 ---@field values? string[]  of an enum; of which words
 ---@field default? any
+---@field required? boolean
 ---@field about string
 
 M.DANGERS = { "safe", "disruptive", "destructive", "irreversible" }
 
-local TOPICS <const> = { "account", "auth_methods", "devices", "entra_devices", "groups", "roles", "apps", "licenses",
-  "handoff" }
+local TOPICS <const> = { "account", "auth_methods", "devices", "entra_devices", "mailbox", "groups", "roles", "apps",
+  "licenses", "handoff" }
 
 -- ---- uses ---------------------------------------------------------------------------------------
 
@@ -46,6 +47,7 @@ local Use = { __name = "msgraph.offboard.Use" }
 local CHECKS = {
   ["function"] = function(value) return type(value) == "function", "a function" end,
   string = function(value) return type(value) == "string", "a text" end,
+  text = function(value) return type(value) == "string" and value:find "%S" ~= nil, "a text" end,
   boolean = function(value) return type(value) == "boolean", "true or false" end,
   user = function(value)
     return type(value) == "string" or params.is_reference(value) or value == params.MANAGER,
@@ -85,6 +87,9 @@ local function use_of(action, given)
       check_option(option, value, ("%s: '%s'"):format(action.id, name))
     end
     opts[name] = value
+  end
+  for name, option in pairs(options) do
+    if option.required and opts[name] == nil then error(("%s: '%s' is missing"):format(action.id, name), 0) end
   end
   return setmetatable({ action = action, opts = opts }, Use)
 end

@@ -45,6 +45,11 @@ local function get_settings(ctx)
   return reply.ok(settings_of(ctx))
 end
 
+--- Exchange keeps a reply as a page of HTML, whatever it was given.
+local function as_page(text)
+  return type(text) == "string" and text ~= "" and ("<html>\n<body>\n%s</body>\n</html>\n"):format(text) or text
+end
+
 local STATUSES = odata.set "disabled alwaysEnabled scheduled"
 
 local function set_settings(ctx)
@@ -54,6 +59,7 @@ local function set_settings(ctx)
   if type(wanted) ~= "table" or not STATUSES[wanted.status] then
     return reply.error(ctx, 400, "ErrorInvalidRequest", "The request is invalid.")
   end
+  for _, name in ipairs { "internalReplyMessage", "externalReplyMessage" } do wanted[name] = as_page(wanted[name]) end
   ctx.store:set("auto_reply/" .. ctx.user.index, wanted)
   ctx.actions[#ctx.actions + 1] = "auto_reply " .. ctx.user.id
   return reply.ok(settings_of(ctx))
@@ -98,17 +104,39 @@ end
 
 -- ---- rules --------------------------------------------------------------------------------------
 
-local RULE = relation.resource("microsoft.graph.messageRule", "id displayName sequence isEnabled actions")
+local RULE = relation.resource("microsoft.graph.messageRule",
+  "id displayName sequence isEnabled isReadOnly conditions actions")
 
+local CONAN <const> = 3
+
+-- Everybody sends mail home and sorts newsletters; Conan has a rule that only Outlook may change.
 local function rules(ctx)
-  local to = json.array { { emailAddress = { address = "private@example.org" } } }
-  return { { id = random.id(ctx.seed, KINDS.rule, ctx.user.index), displayName = "Home", sequence = 1,
-    isEnabled = true, actions = { forwardTo = to } } }
+  local out = {}
+  local function rule(name, actions, conditions)
+    out[#out + 1] = { id = random.id(ctx.seed, KINDS.rule, ctx.user.index * 4 + #out), displayName = name,
+      sequence = #out + 1, isEnabled = true, isReadOnly = false, actions = actions, conditions = conditions }
+  end
+  local home = json.array { { emailAddress = { address = "private@example.org" } } }
+  rule("Home", { forwardTo = home })
+  rule("Newsletters", { markAsRead = true }, { subjectContains = json.array { "newsletter" } })
+  if ctx.user.index == CONAN then
+    rule("Old phone", { redirectTo = home })
+    out[3].isReadOnly = true
+  end
+  return out
 end
 
 local function list_rules(ctx) return relation.list(ctx, RULE, "messageRules", all(ctx, "rule", rules(ctx))) end
 local function create_rule(ctx) return add(ctx, "rule", "rule", RULE) end
-local function delete_rule(ctx) return delete(ctx, "rule", rules(ctx), ctx.params.rule) end
+
+local function delete_rule(ctx)
+  for _, rule in ipairs(rules(ctx)) do
+    if rule.id == ctx.params.rule and rule.isReadOnly then
+      return reply.error(ctx, 403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
+    end
+  end
+  return delete(ctx, "rule", rules(ctx), ctx.params.rule)
+end
 
 -- ---- calendar -----------------------------------------------------------------------------------
 
