@@ -6,7 +6,24 @@ local ob = require "msgraph.offboard"
 local a <const> = ob.actions
 local ADA <const>, CONAN <const>, GUEST <const> = catalogue.ADA, catalogue.CONAN, catalogue.GUEST
 
+local function is_company(device) return device.ownership == "company" end
+
 local SCENES = {
+  ["intune.retire"] = {
+    use = function() return a.intune.retire { where = is_company } end, method = "POST", path = "/retire$",
+    sends = { "Retire Ada's Surface Pro 11 (Windows)", "Retire Ada's MacBook Air (macOS)",
+      "Retire Ada's iPad Air (iPadOS)" }, settled = "submitted", undone = {},
+  },
+  ["intune.wipe"] = {
+    use = function() return a.intune.wipe { where = is_company } end, method = "POST", path = "/wipe$",
+    sends = { "Wipe Ada's Surface Pro 11 (Windows)", "Wipe Ada's MacBook Air (macOS)",
+      "Wipe Ada's iPad Air (iPadOS)" }, settled = "submitted", undone = {},
+  },
+  ["intune.lock"] = {
+    use = function() return a.intune.lock { where = function(d) return d.platform == "macOS" end } end,
+    method = "POST", path = "/remoteLock$", sends = { "Lock Ada's MacBook Air (macOS)" }, settled = "submitted",
+    undone = {},
+  },
   ["mailbox.auto_reply"] = {
     use = function() return a.mailbox.auto_reply { text = "{{displayName}} <left>.\nAsk {{heir.mail}}." } end,
     sends = { "Answer mail: Ada Lovelace <left>. Ask grace@contoso.com." }, method = "PATCH",
@@ -98,5 +115,65 @@ describe("mailbox.remove_rules", function()
       plan:hands_off(CONAN))
     assert.equal("a guest has no mailbox here",
       catalogue.plan(t, { a.mailbox.remove_rules }, GUEST):leaves(GUEST)["mailbox.remove_rules"])
+  end)
+end)
+
+describe("intune.wipe", function()
+  local function wipe_all() return a.intune.wipe { where = function() return true end } end
+
+  it("leaves what is only partly the company's to intune.retire", function()
+    local t <close> = catalogue.start()
+    local plan = catalogue.plan(t, { wipe_all() }, ADA)
+    assert.equal(3, #catalogue.sends(plan))
+    assert.equal(2, plan.body.summary.skipped)
+    local both = catalogue.plan(t, { wipe_all(), a.intune.retire }, ADA)
+    assert.equal(5, #both:does(ADA))
+    assert.equal(2, #both:does(ADA, "s2"))
+  end)
+
+  it("counts as irreversible, which a workflow has to allow, and says which devices", function()
+    local t <close> = catalogue.start()
+    local ok, message = pcall(t.plan, t, catalogue.workflow({ wipe_all() }, {}), { ADA })
+    assert.is_false(ok)
+    assert.matches("3 irreversible operations, at most 0", message)
+    ok, message = pcall(function() return a.intune.wipe {} end)
+    assert.is_false(ok)
+    assert.matches("intune.wipe: 'where' is missing", message, 1, true)
+  end)
+
+  for _, status in ipairs { 403, 400 } do
+    it("waits for a second administrator whose absence is a " .. status, function()
+      local t <close> = catalogue.start()
+      t.tenant:require_approval("wipe", status)
+      local plan = catalogue.plan(t, { wipe_all() }, ADA)
+      assert.same({ "needs_approval", "needs_approval", "needs_approval" }, (catalogue.apply(t, plan)))
+      assert.equal(3, #catalogue.sends(catalogue.plan(t, { wipe_all() }, ADA)))
+      t.tenant:require_approval("wipe", false)
+      assert.same({ "submitted", "submitted", "submitted" },
+        (catalogue.apply(t, catalogue.plan(t, { wipe_all() }, ADA))))
+    end)
+  end
+
+  it("is pending for ever on a device that never checks in, and over on one that did", function()
+    local t <close> = catalogue.start()
+    local who = "ayse.yilmaz@contoso.com"
+    local function wipe_other() return a.intune.wipe { where = function(d) return d.platform ~= "iOS" end } end
+    catalogue.apply(t, catalogue.plan(t, { wipe_other(), a.intune.lock }, who))
+    t.tenant:advance(3600)
+    local states = {}
+    for _, device in ipairs(t.tenant:devices { userPrincipalName = who }) do
+      states[device.operatingSystem] = device.managementState
+    end
+    assert.same({ iOS = "managed", Windows = "wipeFailed", macOS = "wipePending" }, states)
+    assert.same({ "Wipe Ayşe's Surface Pro 11 (Windows)" }, catalogue.sends(catalogue.plan(t, { wipe_other() }, who)))
+  end)
+
+  it("leaves a device alone that somebody else has enrolled since", function()
+    local t <close> = catalogue.start()
+    local plan = catalogue.plan(t, { wipe_all() }, ADA)
+    plan.body.subjects[1].ops[1].guard.expect.enrolledDateTime = "2020-01-01T00:00:00Z"
+    local states = catalogue.apply(t, plan)
+    assert.equal("drifted", states[1])
+    assert.equal(2, #t.tenant:requests { method = "POST", status = 204 })
   end)
 end)

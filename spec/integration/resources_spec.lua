@@ -62,7 +62,7 @@ for kind, about in pairs {
     return named(assert(s.admin:tenant():directory_roles()), "roleTemplateId", ROLE).id
   end,
   device = function(s) return assert(s.ada:registered_devices())[1].id end,
-  managed_device = function(s) return assert(s.ada:managed_devices())[1].id end,
+  managed_device = function(s) return assert(s.ada:managed_devices())[2].id end, -- which can be wiped
   deleted = function(s)
     assert(s.ada:delete())
     return s.ada.id

@@ -278,6 +278,19 @@ function Running:change_user(who, properties)
   call(self, "change_user", { who = who, properties = properties })
 end
 
+local APPROVED = { retire = true, wipe = true }
+
+--- Intune's Multi Admin Approval: from now on an action on a device is refused until a second administrator approves.
+--- Raises for an action or a status that is none.
+---@param action "retire"|"wipe"
+---@param status? 403|400|false what it is refused with, default 403; false: it has been approved
+function Running:require_approval(action, status)
+  if status == nil then status = 403 end
+  if not APPROVED[action] then error("require_approval: the action is \"retire\" or \"wipe\"", 2) end
+  if status and status ~= 403 and status ~= 400 then error("require_approval: the status is 403, 400 or false", 2) end
+  call(self, "require_approval", { action = action, status = status })
+end
+
 --- Deletes a user, as an administrator would.
 ---@param who string object id or principal name
 function Running:delete_user(who)

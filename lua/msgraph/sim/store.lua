@@ -38,7 +38,8 @@ end
 ---@return msgraph.sim.Store
 function M.new(seed, users)
   return setmetatable({
-    seed = seed, size = users, asked = {}, deleted = {},
+    seed = seed, size = users,
+    asked = {}, wiped = {}, deleted = {}, -- devices by index: when to leave; by a wipe; their record is gone
     changed = {}, gone = {}, -- users by index: properties that differ now; deleted
     facts = {}, -- key -> what is not as the seed has it: see msgraph.sim.relation
     changes = { users = {}, groups = {} }, -- in their order: indexes of users; { group =, member =, is_in = }
@@ -117,33 +118,44 @@ end
 
 -- ---- devices ---------------------------------------------------------------------------------
 
----@class msgraph.sim.Retire
+---@class msgraph.sim.Retire  or a wipe
+---@field name "retire"|"wipe"
 ---@field state string       managementState
 ---@field action string      actionState of the retire
 ---@field started number     Unix seconds
 ---@field updated number     Unix seconds
 
---- How far a retire asked for at `asked` has come by now: nil when the device has left.
+--- How far a retire or wipe asked for at `asked` has come by now: nil when the device has left.
 ---@param device msgraph.sim.Hardware
+---@param name "retire"|"wipe"
 ---@param asked number
 ---@param now number
 ---@return msgraph.sim.Retire?
-local function progress(device, asked, now)
+local function progress(device, name, asked, now)
   local function at(state, action, updated)
-    return { state = state, action = action, started = asked, updated = updated }
+    return { name = name, state = state, action = action, started = asked, updated = updated }
   end
-  if device.outcome == "notSupported" then return at("managed", "notSupported", asked) end
+  if name == "retire" and device.outcome == "notSupported" then return at("managed", "notSupported", asked) end
   local check_in = hardware.next_check_in(device, asked)
-  if not check_in or now < check_in then return at("retirePending", "pending", asked) end
+  if not check_in or now < check_in then return at(name .. "Pending", "pending", asked) end
   local done = check_in + device.work
-  if now < done then return at("retireIssued", "active", check_in) end
-  if device.outcome == "fails" then return at("retireFailed", "failed", done) end
+  if now < done then return at(name .. "Issued", "active", check_in) end
+  if device.outcome == "fails" then return at(name .. "Failed", "failed", done) end
   return nil
+end
+
+--- How far a remote lock has come: only phones, tablets and Macs know one.
+local function lock_progress(device, asked, now)
+  if device.platform.os == "Windows" then return { action = "notSupported", started = asked, updated = asked } end
+  local check_in = hardware.next_check_in(device, asked)
+  local is_done = check_in and now >= check_in
+  return { action = is_done and "done" or "pending", started = asked, updated = is_done and check_in or asked }
 end
 
 ---@class msgraph.sim.Device: msgraph.sim.Hardware
 ---@field managementState string
 ---@field retire? msgraph.sim.Retire
+---@field lock? { action: string, started: number, updated: number }  of a remote lock
 ---@field lastSync number   Unix seconds
 
 --- A user's device as it is now, or nil when there is none or it has left.
@@ -153,8 +165,10 @@ function Store:device_of(user, ordinal, now)
   local index = user.index * hardware.PER_USER + ordinal
   if self.deleted[index] then return nil end
   local device, asked = self.hardware(index, self.seed, user, ordinal), self.asked[index]
-  device.retire = asked and progress(device, asked, now)
+  device.retire = asked and progress(device, self.wiped[index] and "wipe" or "retire", asked, now)
   if asked and not device.retire then return nil end
+  local locked = self:get("lock/" .. index)
+  device.lock = locked and lock_progress(device, locked, now)
   device.managementState = device.retire and device.retire.state or "managed"
   device.lastSync = hardware.last_check_in(device, now)
   return device
@@ -177,12 +191,14 @@ function Store:find_device(id, now)
   return user and self:device_of(user, index % hardware.PER_USER, now) or nil
 end
 
---- Asks a device to retire. While it is on its way already, nothing changes.
+local ON_ITS_WAY = { retirePending = true, retireIssued = true, wipePending = true, wipeIssued = true }
+
+--- Asks a device to retire, or to wipe itself. While it is on its way already, nothing changes.
 ---@param device msgraph.sim.Device
-function Store:retire(device, now)
-  if device.managementState ~= "retirePending" and device.managementState ~= "retireIssued" then
-    self.asked[device.index] = now
-  end
+---@param wipe? boolean
+function Store:retire(device, now, wipe)
+  if ON_ITS_WAY[device.managementState] then return end
+  self.asked[device.index], self.wiped[device.index] = now, wipe or nil
 end
 
 --- Removes a device's record at once.

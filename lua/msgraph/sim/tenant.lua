@@ -525,6 +525,11 @@ function Tenant:delete_user(who)
   change(self, who, function(at, user) at:delete_user(user) end)
 end
 
+---@param arg { action: "retire"|"wipe", status: integer|false }
+function Tenant:require_approval(arg)
+  self.store:set("approval/" .. arg.action, arg.status)
+end
+
 --- Groups whose fields equal those of the filter.
 ---@param filter? table
 ---@return msgraph.sim.Group[]
@@ -628,7 +633,7 @@ local CONTROL = {
   date = true, now = true, tenant_id = true, app = true, set_credentials = true, sign_in = true, revoke = true,
   policy = true, expire_secret = true, remove_consent = true, token_requests = true,
   machine_endpoint = true,
-  change_user = true, delete_user = true, add_groups = true, enroll_device = true,
+  change_user = true, delete_user = true, add_groups = true, enroll_device = true, require_approval = true,
   groups = true, application_id = true, unused = true,
 }
 

@@ -37,8 +37,8 @@ local M = {}
 
 M.DANGERS = { "safe", "disruptive", "destructive", "irreversible" }
 
-local TOPICS <const> = { "account", "auth_methods", "devices", "entra_devices", "mailbox", "groups", "roles", "apps",
-  "licenses", "handoff" }
+local TOPICS <const> = { "account", "auth_methods", "devices", "intune", "entra_devices", "mailbox", "groups", "roles",
+  "apps", "licenses", "handoff" }
 
 -- ---- uses ---------------------------------------------------------------------------------------
 

@@ -3,23 +3,27 @@ local clock = require "msgraph.sim.clock"
 local hardware = require "msgraph.sim.hardware"
 local json = require "msgraph.sim.json"
 local odata = require "msgraph.sim.odata"
+local relation = require "msgraph.sim.relation"
 local reply = require "msgraph.sim.reply"
 
 local M = {}
 
 local RESULT = { "actionName", "actionState", "startDateTime", "lastUpdatedDateTime" }
 
+local function result(name, progress)
+  return json.ordered({ actionName = name, actionState = progress.action,
+    startDateTime = clock.iso(progress.started), lastUpdatedDateTime = clock.iso(progress.updated) }, RESULT)
+end
+
 -- Properties that change; the rest is hardware's.
 local COMPUTED = {
   managementState = function(device) return device.managementState end,
   lastSyncDateTime = function(device) return clock.iso(device.lastSync) end,
   deviceActionResults = function(device)
-    local retire = device.retire
-    if not retire then return json.array {} end
-    return json.array { json.ordered({
-      actionName = "retire", actionState = retire.action,
-      startDateTime = clock.iso(retire.started), lastUpdatedDateTime = clock.iso(retire.updated),
-    }, RESULT) }
+    local out = {}
+    if device.retire then out[1] = result(device.retire.name, device.retire) end
+    if device.lock then out[#out + 1] = result("remoteLock", device.lock) end
+    return json.array(out)
   end,
 }
 
@@ -114,14 +118,44 @@ local function apply_retire(ctx, device)
   ctx.store:retire(device, ctx.now)
 end
 
+--- Multi Admin Approval: refused until a second administrator has approved (tenant:require_approval).
+local function unapproved(ctx, action)
+  local status = ctx.store:get("approval/" .. action)
+  return status and reply.intune_error(ctx, status, status == 403 and "Forbidden" or "BadRequest",
+    "The request needs approval: header x-msft-approval-justification is missing")
+end
+
 local function retire_device(ctx)
   local device, refusal = find_device(ctx)
-  if not device then return refusal end
+  refusal = refusal or unapproved(ctx, "retire")
+  if refusal then return refusal end
   apply_retire(ctx, device)
   return reply.no_content()
 end
 
---- What the simulated device does at its next check-in is not kept, but for retire; the log has what was asked.
+-- What is somebody's own but for one profile is not the company's to wipe (FACTS 2.2).
+local NOT_WIPED = { appleUserEnrollment = true }
+
+local function wipe_device(ctx)
+  local device, refusal = find_device(ctx)
+  refusal = refusal or unapproved(ctx, "wipe")
+  if refusal then return refusal end
+  if NOT_WIPED[device.platform.enrollment] or device.platform.os == "AndroidForWork" then
+    return reply.intune_error(ctx, 400, "BadRequest", "The action is not supported on this device")
+  end
+  ctx.actions[#ctx.actions + 1] = "wipe " .. device.id
+  ctx.store:retire(device, ctx.now, true)
+  return reply.no_content()
+end
+
+local function lock_device(ctx)
+  local device, refusal = find_device(ctx)
+  if not device then return refusal end
+  ctx.store:set("lock/" .. device.index, ctx.now)
+  return relation.done(ctx, "remoteLock " .. device.id)
+end
+
+--- What the simulated device does of the rest is not kept; the log has what was asked.
 local function asked(action)
   return function(ctx)
     local device, refusal = find_device(ctx)
@@ -168,10 +202,11 @@ M.routes = {
   intune("GET", "deviceManagement/managedDevices/{device}", READ, READERS, get_device),
   intune("DELETE", "deviceManagement/managedDevices/{device}", WRITE, OPERATORS, delete_device),
   intune("POST", "deviceManagement/managedDevices/{device}/retire", PRIVILEGED, OPERATORS, retire_device),
+  intune("POST", "deviceManagement/managedDevices/{device}/wipe", PRIVILEGED, OPERATORS, wipe_device),
+  intune("POST", "deviceManagement/managedDevices/{device}/remoteLock", PRIVILEGED, OPERATORS, lock_device),
 }
 
-for _, action in ipairs { "wipe", "remoteLock", "syncDevice", "resetPasscode", "bypassActivationLock",
-  "deleteUserFromSharedAppleDevice" } do
+for _, action in ipairs { "syncDevice", "resetPasscode", "bypassActivationLock", "deleteUserFromSharedAppleDevice" } do
   M.routes[#M.routes + 1] = intune("POST", "deviceManagement/managedDevices/{device}/" .. action, PRIVILEGED, OPERATORS,
     asked(action))
 end

@@ -1,0 +1,150 @@
+--- Intune: devices that are chosen, one by one.
+local intune = require "msgraph.offboard.intune"
+
+local WHERE <const> = "function(device, params, user): whether this one. A device has id, name, platform, "
+  .. "ownership (\"personal\", \"company\"), model, serial, state"
+
+local function path_of(ctx, device) return ctx.reader.path("/deviceManagement/managedDevices/%s", device.id) end
+
+-- A device as `where` sees it.
+local function shown(device)
+  return {
+    id = device.id, name = device.deviceName, platform = device.operatingSystem, model = device.model,
+    ownership = device.managedDeviceOwnerType, serial = device.serialNumber, state = device.managementState,
+  }
+end
+
+-- Enrolled again, it is somebody else's.
+local function guard_of(ctx, device)
+  return { path = path_of(ctx, device) .. "?$select=id,userId,enrolledDateTime",
+    expect = { userId = device.userId, enrolledDateTime = device.enrolledDateTime } }
+end
+
+-- Plans for each device that is chosen. `refuse(device)` says why one is left out all the same.
+local function each_chosen(ctx, opts, refuse, plan)
+  local devices = ctx:read "managed_devices"
+  if #devices == 0 then return ctx:unchanged("no managed devices") end
+  for _, device in ipairs(devices) do
+    local status, why = refuse(device)
+    if status == "unchanged" then
+      ctx:unchanged(why, device.id)
+    elseif opts.where and not ctx:call(opts.where, shown(device), ctx.params, ctx:user_copy()) then
+      ctx:skip(device.deviceName .. " is not chosen by `where`", device.id)
+    elseif status then
+      ctx:skip(why, device.id)
+    else
+      plan(device)
+    end
+  end
+end
+
+-- Why a device is not asked to leave; `other` is what may ask it already, in the same plan.
+local function stays(ctx, device, other)
+  if intune.LEAVING[device.managementState] then return "unchanged", device.deviceName .. " is leaving already" end
+  if ctx:has_op(other, device.id) then return "skipped", ("%s is left to %s"):format(device.deviceName, other) end
+end
+
+-- ---- retire -------------------------------------------------------------------------------------
+
+local retire = {
+  id = "intune.retire", version = 1, effect = "command", danger = "destructive", settle = 60,
+  about = "retires the devices that `where` chooses, one by one",
+  reads = { "managed_devices" },
+  calls = { "POST /deviceManagement/managedDevices/{id}/retire" },
+  options = { where = { type = "function", about = WHERE .. "; default: all" } },
+  already = { not_found = true },
+  hand_off = { approval_required = intune.APPROVAL },
+}
+
+function retire.plan(ctx, opts)
+  each_chosen(ctx, opts, function(device) return stays(ctx, device, "intune.wipe") end, function(device)
+    ctx:op { target = device.id, name = device.deviceName, guard = guard_of(ctx, device),
+      request = { method = "POST", path = path_of(ctx, device) .. "/retire" },
+      label = ("Retire %s (%s)"):format(device.deviceName, device.operatingSystem),
+      no_inverse = "the device has to be enrolled again" }
+  end)
+end
+
+function retire.probe(g, op, since)
+  local device = g.get("/deviceManagement/managedDevices/%s", op.target_id, intune.STATE)
+  return intune.has_left(g, device, since, "retire")
+end
+
+-- ---- wipe ---------------------------------------------------------------------------------------
+
+local wipe = {
+  id = "intune.wipe", version = 1, effect = "command", danger = "irreversible", settle = 60,
+  about = "resets the devices that `where` chooses to as they left the factory, with all that is on them",
+  reads = { "managed_devices" },
+  calls = { "POST /deviceManagement/managedDevices/{id}/wipe" },
+  options = {
+    where = { type = "function", required = true, about = WHERE },
+    keep_user_data = { type = "boolean", about = "Windows: what the user has in his folders stays; default false" },
+  },
+  already = { not_found = true },
+  hand_off = { approval_required = intune.APPROVAL },
+}
+
+-- Where the company has but a part of the device, it has no right to the rest (FACTS 2.2).
+local function is_partly_ours(device)
+  local enrollment = tostring(device.deviceEnrollmentType)
+  return enrollment:find "^appleUserEnrollment" ~= nil or device.operatingSystem == "AndroidForWork"
+end
+
+function wipe.plan(ctx, opts)
+  local function refuse(device)
+    if is_partly_ours(device) then
+      return "skipped", device.deviceName .. " can not be wiped, only the company's part retired: use intune.retire"
+    end
+    return stays(ctx, device, "intune.retire")
+  end
+  each_chosen(ctx, opts, refuse, function(device)
+    ctx:op { target = device.id, name = device.deviceName, guard = guard_of(ctx, device),
+      request = ctx.client:managed_device(device.id):request("wipe", { keepUserData = opts.keep_user_data or false }),
+      label = ("Wipe %s (%s)"):format(device.deviceName, device.operatingSystem),
+      no_inverse = "what is on the device is lost" }
+  end)
+end
+
+function wipe.probe(g, op, since)
+  local device = g.get("/deviceManagement/managedDevices/%s", op.target_id, intune.STATE)
+  return intune.has_left(g, device, since, "wipe")
+end
+
+-- ---- lock ---------------------------------------------------------------------------------------
+
+local lock = {
+  id = "intune.lock", version = 1, effect = "command", danger = "disruptive", settle = 60,
+  about = "locks the screens of the devices that `where` chooses; not every platform can",
+  reads = { "managed_devices" },
+  calls = { "POST /deviceManagement/managedDevices/{id}/remoteLock" },
+  options = { where = { type = "function", about = WHERE .. "; default: all" } },
+}
+
+local ON_ITS_WAY = { pending = true, active = true, none = true }
+
+function lock.plan(ctx, opts)
+  local function refuse(device)
+    if intune.LEAVING[device.managementState] then return "unchanged", device.deviceName .. " is leaving already" end
+    if ON_ITS_WAY[intune.asked(device, "remoteLock", ctx.reader.is_since)] then
+      return "unchanged", device.deviceName .. " is asked to lock already"
+    end
+  end
+  each_chosen(ctx, opts, refuse, function(device)
+    ctx:op { target = device.id, name = device.deviceName, guard = guard_of(ctx, device),
+      request = ctx.client:managed_device(device.id):request("remote_lock"),
+      label = ("Lock %s (%s)"):format(device.deviceName, device.operatingSystem),
+      no_inverse = "whoever knows the passcode unlocks it" }
+  end)
+end
+
+local LOCKED = { done = "yes", pending = "pending", active = "pending", none = "pending" }
+
+function lock.probe(g, op, since)
+  local device = g.get("/deviceManagement/managedDevices/%s", op.target_id, intune.STATE)
+  local state = device and intune.asked(device, "remoteLock", g.is_since, since)
+  if not state then return device and "no" or "unknown" end
+  return LOCKED[state] or "unknown"
+end
+
+return { retire, wipe, lock }
