@@ -1,7 +1,7 @@
 -- lua/msgraph/permissions.lua
 --- Which permission a request needs: looked up offline, in what Microsoft publishes.
 --
--- The index (msgraph.permissions.index, generated: see `make permissions`) holds the requests of offboarding, 130 of
+-- The index (msgraph.permissions.index, generated: see `make permissions`) holds the requests of offboarding, 139 of
 -- them in 30 KB: those this library makes, and others a workflow may make. It is loaded at the first question.
 -- A request that is not in it may be a good one: nothing is known about it, that is all.
 local json = require "msgraph.json"

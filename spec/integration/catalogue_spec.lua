@@ -9,6 +9,14 @@ local ADA <const>, CONAN <const>, GUEST <const> = catalogue.ADA, catalogue.CONAN
 local function is_company(device) return device.ownership == "company" end
 
 local SCENES = {
+  ["groups.add"] = {
+    use = function() return a.groups.add { group = "Blocked" } end, method = "POST", sends = { "Join Blocked" },
+  },
+  ["apps.transfer_ownership"] = {
+    use = function() return a.apps.transfer_ownership { to = ob.param "heir" } end, method = "POST",
+    sends = { "Make Grace Hopper the owner of Timesheets", "Stop owning Timesheets",
+      "Make Grace Hopper the owner of Payroll", "Stop owning Payroll" },
+  },
   ["intune.retire"] = {
     use = function() return a.intune.retire { where = is_company } end, method = "POST", path = "/retire$",
     sends = { "Retire Ada's Surface Pro 11 (Windows)", "Retire Ada's MacBook Air (macOS)",
@@ -175,5 +183,37 @@ describe("intune.wipe", function()
     local states = catalogue.apply(t, plan)
     assert.equal("drifted", states[1])
     assert.equal(2, #t.tenant:requests { method = "POST", status = 204 })
+  end)
+end)
+
+describe("groups.add", function()
+  it("keeps groups.leave_all from leaving the group again", function()
+    local t <close> = catalogue.start()
+    local use = function() return { a.groups.add { group = "VPN" }, a.groups.leave_all } end
+    local plan = catalogue.plan(t, use(), ADA)
+    assert.same({}, plan:does(ADA, "s1"))
+    for _, label in ipairs(plan:does(ADA)) do assert.not_equal("Leave VPN", label) end
+  end)
+
+  for name, why in pairs { Nowhere = '0 groups are named "Nowhere": check the name',
+    ["Everyone in Berlin"] = "Everyone in Berlin takes no members through Graph (a rule decides",
+    Finance = "Finance takes no members through Graph (Exchange is master" } do
+    it("is refused for the group " .. name, function()
+      local t <close> = catalogue.start()
+      local ok, message = pcall(catalogue.plan, t, { a.groups.add { group = name } }, GUEST)
+      assert.is_false(ok)
+      assert.matches(why, message, 1, true)
+    end)
+  end
+end)
+
+describe("apps.transfer_ownership", function()
+  it("leaves to a person whom nobody is named for", function()
+    local t <close> = catalogue.start()
+    local plan = catalogue.plan(t, { a.apps.transfer_ownership }, ADA)
+    assert.same({ "By hand: transfer ownership Timesheets", "By hand: transfer ownership Payroll" },
+      plan:hands_off(ADA))
+    assert.equal("owns no applications",
+      catalogue.plan(t, { a.apps.transfer_ownership }, CONAN):leaves(CONAN)["apps.transfer_ownership"])
   end)
 end)

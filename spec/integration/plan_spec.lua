@@ -379,7 +379,7 @@ return wf
     { "a plan that was changed", 23, "it was changed", function() return "show", "CHANGED" end },
     { "a workflow to check that is wrong", 20, "wf.lua:1: ", function() return "check", "WF" end },
     { "an action that is none", 64, "did you mean 'groups.leave_all'", function() return "actions",
-      "groups.leave" end },
+      "groups.leave_al" end },
   } do
     it(("ends with %d for %s"):format(case[2], case[1]), function()
       local many = {}

@@ -94,6 +94,10 @@ function Context:skip(why, target) note(self, "skipped", why, target) end
 --- What a reader of the plan should know.
 function Context:note(why) note(self, "note", why) end
 
+--- Ends the planning: the workflow asks for what can not be.
+---@param why string
+function Context.fail(_, why) error(sandbox.error_of(why), 0) end
+
 --- Whether an action has already planned something for a target.
 ---@param action string
 ---@param target string

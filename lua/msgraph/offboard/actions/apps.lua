@@ -1,5 +1,6 @@
 -- lua/msgraph/offboard/actions/apps.lua
---- Applications: roles the user has in them, and consents he gave.
+--- Applications: roles the user has in them, consents he gave, and those he owns.
+local ownership = require "msgraph.offboard.ownership"
 
 -- Whether something of a list is gone, by its id.
 local function gone(list, id)
@@ -63,4 +64,30 @@ function grants.probe(g, op)
   return gone(g.list("/users/%s/oauth2PermissionGrants", op.subject_id), op.target_id)
 end
 
-return { app_roles, grants }
+local transfer = {
+  id = "apps.transfer_ownership", version = 1, effect = "converge", danger = "disruptive", settle = 15,
+  about = "gives the applications and service principals that only he owns to somebody, and ends his ownership of all",
+  reads = { "owned_objects" },
+  calls = { "POST /applications/{id}/owners/$ref", "DELETE /applications/{id}/owners/{id}/$ref",
+    "POST /servicePrincipals/{id}/owners/$ref", "DELETE /servicePrincipals/{id}/owners/{id}/$ref",
+    "GET /applications/{id}/owners", "GET /servicePrincipals/{id}/owners" },
+  options = { to = { type = "user", about = "who owns what only leavers own; without it, that is a hand-off" } },
+  already = { not_there = true, already_there = true },
+}
+
+local IS_APP = { ["#microsoft.graph.application"] = true, ["#microsoft.graph.servicePrincipal"] = true }
+
+function transfer.plan(ctx, opts)
+  local any = false
+  for _, object in ipairs(ctx:read "owned_objects") do
+    if IS_APP[object["@odata.type"]] then
+      any = true
+      ownership.give_up(ctx, object, opts.to)
+    end
+  end
+  if not any then ctx:unchanged("owns no applications") end
+end
+
+transfer.probe = ownership.probe
+
+return { app_roles, grants, transfer }

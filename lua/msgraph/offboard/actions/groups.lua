@@ -1,5 +1,6 @@
 -- lua/msgraph/offboard/actions/groups.lua
---- Groups: the user leaves them, and what he owns gets an owner who stays.
+--- Groups: the user leaves them, what he owns gets an owner who stays; and one that he is put into.
+local ownership = require "msgraph.offboard.ownership"
 local powershell = require "msgraph.offboard.powershell"
 local util = require "msgraph.offboard.groups"
 
@@ -47,7 +48,9 @@ local function leave_groups(ctx)
   local count = 0
   for _, group in ipairs(ctx:read "memberships") do
     local kind = util.kind(group)
-    if kind == "plain" then
+    if ctx.person.kept and ctx.person.kept[group.id] then
+      ctx:skip(("%s is what groups.add put him into"):format(group.displayName), group.id)
+    elseif kind == "plain" then
       util.leave(ctx, group)
     elseif kind ~= "other" then
       hand_off_group(ctx, group, kind)
@@ -57,69 +60,71 @@ local function leave_groups(ctx)
   if count == 0 then ctx:unchanged("in no groups") end
 end
 
--- ---- ownership ----------------------------------------------------------------------------------
+-- ---- both ---------------------------------------------------------------------------------------
 
--- Owners who do not leave with the same plan, the user himself apart.
-local function staying_owners(ctx, group)
-  local staying = 0
-  for _, owner in ipairs(ctx:shared("owners/" .. group.id, "/groups/%s/owners", group.id, { select = { "id" } })) do
-    if owner.id ~= ctx.user.id and not ctx.leaving[owner.id] then staying = staying + 1 end
-  end
-  return staying
-end
-
-local function remove_owner(ctx, group, deps)
-  local thing = ctx.client:group(group.id)
-  ctx:op { key = "owner/" .. group.id, target = group.id, name = group.displayName, deps = deps,
-    request = thing:request("remove_owner", ctx.user.id), inverse = thing:request("add_owner", ctx.user.id),
-    label = ("Stop owning %s"):format(group.displayName) }
-end
-
-local function transfer(ctx, group, successor)
-  local thing = ctx.client:group(group.id)
-  local added = ctx:op { key = "successor/" .. group.id, target = group.id, name = group.displayName,
-    request = thing:request("add_owner", successor.id), inverse = thing:request("remove_owner", successor.id),
-    label = ("Make %s the owner of %s"):format(successor.label, group.displayName) }
-  remove_owner(ctx, group, { added.key })
-end
-
-local function is_group(object)
-  return object["@odata.type"] == "#microsoft.graph.group"
-end
-
-local UNKNOWN <const> = "nobody else owns it, and who should take it over is not known, or leaves as well"
-local UNNAMED <const> = "nobody else owns it, and the workflow names no successor"
-
-local function leave_owned(ctx, opts)
-  for _, group in ipairs(ctx:read "owned_objects") do
-    if is_group(group) then
-      local successor = opts.transfer_sole_ownership_to and ctx:who(opts.transfer_sole_ownership_to)
-      if staying_owners(ctx, group) > 0 then
-        remove_owner(ctx, group)
-      elseif successor then
-        transfer(ctx, group, successor)
-      else
-        ctx:hand_off { key = "owner/" .. group.id, target = group.id, name = group.displayName, system = "entra",
-          task = "transfer-ownership", why = opts.transfer_sole_ownership_to and UNKNOWN or UNNAMED }
-      end
+function leave.plan(ctx, opts)
+  leave_groups(ctx)
+  for _, object in ipairs(ctx:read "owned_objects") do
+    if object["@odata.type"] == "#microsoft.graph.group" then
+      ownership.give_up(ctx, object, opts.transfer_sole_ownership_to)
     end
   end
 end
 
-function leave.plan(ctx, opts)
-  leave_groups(ctx)
-  leave_owned(ctx, opts)
-end
-
--- A membership, an ownership that ends, or one that a successor gets.
 function leave.probe(g, op)
-  local role = op.key:match("/(%a+)/[^/]+$")
-  local list = role and "owners" or "members"
-  local wanted = role == "successor" and g.last_id(op.desired.body) or op.subject_id
-  for _, object in ipairs(g.list("/groups/%s/" .. list, op.target_id, { select = { "id" } })) do
-    if object.id == wanted then return role == "successor" and "yes" or "no" end
+  if op.key:find "/%a+/[^/]+$" then return ownership.probe(g, op) end
+  for _, member in ipairs(g.list("/groups/%s/members", op.target_id, { select = { "id" } })) do
+    if member.id == op.subject_id then return "no" end
   end
-  return role == "successor" and "no" or "yes"
+  return "yes"
 end
 
-return { leave }
+-- ---- joining ------------------------------------------------------------------------------------
+
+local join = {
+  id = "groups.add", version = 1, effect = "converge", danger = "disruptive", settle = 15,
+  about = "makes the user a member of a group, such as one that conditional access blocks",
+  reads = { "memberships" },
+  calls = { "POST /groups/{id}/members/$ref", "GET /groups" },
+  options = { group = { type = "string", required = true, about = "its name, or its object id" } },
+  already = { already_there = true },
+  hand_off = leave.hand_off,
+}
+
+local GROUP <const> = { "id", "displayName", "groupTypes", "mailEnabled", "onPremisesSyncEnabled" }
+local IS_ID <const> = "^%x+%-%x+%-%x+%-%x+%-%x+$"
+
+-- The one group of that name or id.
+local function group_of(ctx, name)
+  local filter = ctx.reader.filter(name:find(IS_ID) and "id eq ?" or "displayName eq ?", name)
+  local found = ctx:shared("group/" .. name, "/groups", { filter = filter, select = GROUP })
+  if #found == 1 then return found[1] end
+  ctx:fail(("groups.add: %d groups are named %q: %s"):format(#found, name, #found == 0 and "check the name"
+    or "give the object id"))
+end
+
+function join.plan(ctx, opts)
+  local group = group_of(ctx, opts.group)
+  ctx.person.kept = ctx.person.kept or {}
+  ctx.person.kept[group.id] = true
+  for _, membership in ipairs(ctx:read "memberships") do
+    if membership.id == group.id then return ctx:unchanged(("in %s already"):format(group.displayName), group.id) end
+  end
+  group["@odata.type"] = "#microsoft.graph.group"
+  local kind = util.kind(group)
+  if kind ~= "plain" then
+    ctx:fail(("groups.add: %s takes no members through Graph (%s)"):format(group.displayName, HAND_OFFS[kind][2]))
+  end
+  local thing = ctx.client:group(group.id)
+  ctx:op { target = group.id, name = group.displayName, request = thing:request("add_member", ctx.user.id),
+    inverse = thing:request("remove_member", ctx.user.id), label = ("Join %s"):format(group.displayName) }
+end
+
+function join.probe(g, op)
+  for _, membership in ipairs(g.list("/users/%s/memberOf", op.subject_id, { select = { "id" } })) do
+    if membership.id == op.target_id then return "yes" end
+  end
+  return "no"
+end
+
+return { leave, join }

@@ -2,6 +2,7 @@
 local delta = require "msgraph.sim.delta"
 local groups = require "msgraph.sim.groups"
 local json = require "msgraph.sim.json"
+local owned = require "msgraph.sim.routes.owned"
 local relation = require "msgraph.sim.relation"
 local reply = require "msgraph.sim.reply"
 local users = require "msgraph.sim.routes.users"
@@ -12,7 +13,7 @@ local M = {}
 ---@type msgraph.sim.Resource
 M.resource = relation.resource("microsoft.graph.group",
   "id displayName groupTypes mailEnabled securityEnabled mail onPremisesSyncEnabled isAssignableToRole membershipRule "
-    .. "visibility", { known = "@odata.type description mailNickname assignedLicenses", filters = "displayName",
+    .. "visibility", { known = "@odata.type description mailNickname assignedLicenses", filters = "displayName id",
     directory = true })
 
 local function record_of(group)
@@ -117,6 +118,7 @@ local function owned_objects(ctx)
       if owner == ctx.user.index then records[#records + 1] = record_of(group) end
     end
   end
+  table.move(owned.of_user(ctx), 1, 2, #records + 1, records)
   return relation.list(ctx, MEMBERSHIPS, "directoryObjects", records)
 end
 

@@ -62,6 +62,19 @@ local function remove(ctx, owners)
   return relation.done(ctx, ("remove_owner %s %s"):format(ctx.params.app, user.id))
 end
 
+--- What a user owns of them, as ownedObjects has it: one application, and one service principal.
+---@return table[]
+function M.of_user(ctx)
+  local out = {}
+  for index, kind in ipairs { "application", "servicePrincipal" } do
+    if position_of(owners_of(ctx, index), ctx.user) then
+      out[#out + 1] = { ["@odata.type"] = "#microsoft.graph." .. kind,
+        id = random.id(ctx.seed, relation.KINDS.app, index), displayName = index == 1 and "Timesheets" or "Payroll" }
+    end
+  end
+  return out
+end
+
 local READ = { "Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All" }
 local WRITE = { "Application.ReadWrite.All", "Directory.ReadWrite.All" }
 
