@@ -20,13 +20,20 @@ M.TABLE = {
   { reason = "license_missing", kind = "forbidden", intune = true, texts = { "license", "licence" } },
   { reason = "inherited_license", texts = { "license is inherited from a group membership" } }, -- FACTS 2.4
   { reason = "license_not_assigned", texts = { "does not have a corresponding license" } }, -- FACTS 2.4
+  { reason = "no_seat", texts = { "does not have any available licenses" } }, -- OBS, in scripts that look for it
+  { reason = "no_usage_location", texts = { "invalid usage location" } }, -- OBS support.okta.com, assignLicense
   { reason = "license_dependency", texts = { "depends on the service plan" } }, -- OBS microsoft-365-docs#3864
   { reason = "mail_enabled_group", texts = { "mail-enabled security groups and or distribution list" } }, -- FACTS 2.5
   { reason = "synced_object", texts = { "on-premises mastered" } }, -- FACTS 2.1
   { reason = "last_owner", texts = { "must have at least one owner" } }, -- FACTS 2.5
-  { reason = "already_there", texts = { "added object references already exist" } }, -- FACTS 2.5
+  { reason = "already_there", texts = { "added object references already exist", -- FACTS 2.5; OBS of the others:
+    "permission being assigned already exists", -- an app role
+    "permission entry already exists" } }, -- a consent
+  { reason = "conflicting_object", -- OBS, of a role that is assigned already and of much else
+    texts = { "conflicting object with one or more of the specified property values" } },
   { reason = "not_there", texts = { "removed object references do not exist" } }, -- FACTS 2.5
   { reason = "role_not_assigned", codes = { "RoleAssignmentDoesNotExist" } }, -- PIM; FACTS 2.6, governance docs
+  { reason = "pim_policy", codes = { "RoleAssignmentRequestPolicyValidationFailed" } }, -- PIM, governance docs
   { reason = "role_already_assigned", codes = { "RoleAssignmentExists" } }, -- PIM, governance docs
   { reason = "default_method", -- OBS microsoft-graph-docs#14470, #18091
     texts = { "cannot delete default method", "current default authentication method" } },

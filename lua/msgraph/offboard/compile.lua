@@ -113,7 +113,7 @@ local function request_of(request)
   if not request then return nil end
   local body = request.body
   if type(body) == "table" then body = canonical.encode(body) end
-  return { method = request.method, path = request.path, body = body }
+  return { method = request.method, path = request.path, body = body, effect = request.effect }
 end
 
 local function add(ctx, given, desired, effect, danger)
@@ -122,7 +122,7 @@ local function add(ctx, given, desired, effect, danger)
     action = ctx.action.id, action_version = ctx.action.version, subject_id = ctx.person.id, target_id = given.target,
     name = given.name, stage = ctx.stage.name, effect = effect, danger = danger, deps = given.deps,
     desired = desired, guard = given.guard, inverse = request_of(given.inverse), no_inverse = given.no_inverse,
-    sets = given.sets, label = given.label, about = given.about,
+    nothing_to_undo = given.nothing_to_undo, sets = given.sets, label = given.label, about = given.about,
   }
   if ctx.person.keys[op.key] then error(("the operation %s is planned twice"):format(op.key), 0) end
   ctx.person.keys[op.key] = true
@@ -131,8 +131,8 @@ local function add(ctx, given, desired, effect, danger)
 end
 
 --- Plans an operation.
----@param given { target: string, name?: string, request: table, inverse?: table, no_inverse?: string, secret?: table,
----  guard?: table, deps?: string[], sets?: table, label: string, key?: string, about?: string }
+---@param given { target: string, name?: string, request: table, inverse?: table, no_inverse?: string,
+---  nothing_to_undo?: string, secret?: table, guard?: table, deps?: string[], sets?: table, label: string, key?: string, about?: string }
 ---@return table op
 function Context:op(given)
   local desired = request_of(given.request)

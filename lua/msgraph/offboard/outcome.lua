@@ -6,6 +6,8 @@ local M = {}
 
 local BACKOFF <const> = { 1, 2, 5, 10, 30, 60 } -- seconds
 
+M.GONE = "what it would be brought back to is gone"
+
 --- How long to wait before attempt n + 1, ms.
 ---@param n integer
 ---@return integer
@@ -59,6 +61,8 @@ local function refused(op, action, err, now, out)
     out.state = "unchanged"
   elseif err.reason == "approval_required" then
     out.state, out.reason = "needs_approval", hands.approval_required or err.hint
+  elseif op.desired.undoes and err.kind == "not_found" then
+    out.state, out.reason = "needs_human", M.GONE
   elseif hands[err.reason] then
     out.state, out.reason = "needs_human", hands[err.reason]
   elseif err.kind == "conflict" and op.effect == "converge" and op.attempts < CONFLICTS then

@@ -5,6 +5,7 @@
 local cjson = require("cjson").new()
 local json = require "msgraph.sim.json"
 local odata = require "msgraph.sim.odata"
+local random = require "msgraph.sim.random"
 local reply = require "msgraph.sim.reply"
 
 local M = {}
@@ -93,6 +94,34 @@ function M.remove(ctx, prefix, records, id, action)
     end
   end
   return reply.no_such_object(ctx, id)
+end
+
+--- What has been added for a user, beside what the seed says.
+---@return table[]
+function M.added(store, prefix, user)
+  return store:get(prefix .. "added/" .. user.index) or {}
+end
+
+--- Adds a record for a user, under an id of its own.
+---@return table record
+function M.add(ctx, prefix, user, record)
+  record.id = random.id(ctx.seed, M.KINDS.created, ctx.n)
+  table.insert(M.kept(ctx.store, prefix .. "added/" .. user.index), record)
+  ctx.store:set(prefix .. "whose/" .. record.id, user.index)
+  return record
+end
+
+--- Takes away one that was added. Whether there was such a one.
+---@return boolean
+function M.remove_added(ctx, prefix, id)
+  local whose = ctx.store:get(prefix .. "whose/" .. id)
+  for at, record in ipairs(whose and M.kept(ctx.store, prefix .. "added/" .. whose) or {}) do
+    if record.id == id then
+      table.remove(ctx.store:get(prefix .. "added/" .. whose), at)
+      return true
+    end
+  end
+  return false
 end
 
 --- 204, and what was done goes into the log.

@@ -73,7 +73,7 @@ function revoke.plan(ctx)
   if ctx.user.userType == "Guest" then ctx:note("a guest's sessions at home are out of reach") end
   ctx:op {
     target = ctx.user.id, name = ctx.user.userPrincipalName, request = ctx.thing:request("revoke_sessions"),
-    label = "End all sessions", no_inverse = "whoever comes back signs in again",
+    label = "End all sessions", nothing_to_undo = "whoever comes back signs in again",
   }
 end
 

@@ -1,6 +1,7 @@
 -- lua/msgraph/offboard/actions/apps.lua
 --- Applications: roles the user has in them, consents he gave, and those he owns.
 local ownership = require "msgraph.offboard.ownership"
+local util = require "msgraph.offboard.records"
 
 -- Whether something of a list is gone, by its id.
 local function gone(list, id)
@@ -15,7 +16,7 @@ local app_roles = {
   about = "takes away what the user is assigned in applications; what comes with a group goes with the group",
   reads = { "app_role_assignments" },
   calls = { "DELETE /users/{id}/appRoleAssignments/{id}" },
-  already = { not_found = true },
+  already = { not_found = true, already_there = true },
 }
 
 function app_roles.plan(ctx)
@@ -25,7 +26,7 @@ function app_roles.plan(ctx)
       own = own + 1
       ctx:op { target = record.id, name = record.resourceDisplayName,
         request = ctx.thing:request("remove_app_role_assignment", record.id),
-        inverse = { method = "POST", path = ctx.path .. "/appRoleAssignments", body = { principalId = ctx.user.id,
+        inverse = { method = "POST", effect = "converge", path = ctx.path .. "/appRoleAssignments", body = { principalId = ctx.user.id,
           resourceId = record.resourceId, appRoleId = record.appRoleId } },
         label = ("Take away the app %s"):format(record.resourceDisplayName) }
     else
@@ -40,12 +41,18 @@ function app_roles.probe(g, op)
   return gone(g.list("/users/%s/appRoleAssignments", op.subject_id), op.target_id)
 end
 
+-- Assigned again, it has an id of its own.
+function app_roles.back(g, op)
+  return util.has(g.list("/users/%s/appRoleAssignments", op.subject_id), op.desired.body,
+    { "principalId", "resourceId", "appRoleId" })
+end
+
 local grants = {
   id = "grants.remove_all", version = 1, effect = "converge", danger = "disruptive", settle = 15,
   about = "withdraws the consents the user gave to applications",
   reads = { "oauth_grants" },
   calls = { "DELETE /oauth2PermissionGrants/{id}" },
-  already = { not_found = true },
+  already = { not_found = true, already_there = true },
 }
 
 function grants.plan(ctx)
@@ -53,7 +60,7 @@ function grants.plan(ctx)
   if #list == 0 then return ctx:unchanged("no consents") end
   for _, record in ipairs(list) do
     ctx:op { target = record.id, name = record.clientId, request = ctx.thing:request("remove_oauth_grant", record.id),
-      inverse = { method = "POST", path = "/oauth2PermissionGrants", body = { clientId = record.clientId,
+      inverse = { method = "POST", effect = "converge", path = "/oauth2PermissionGrants", body = { clientId = record.clientId,
         consentType = record.consentType, principalId = record.principalId, resourceId = record.resourceId,
         scope = record.scope } },
       label = ("Withdraw the consent to %s (%s)"):format(record.clientId, (record.scope or ""):match("^%s*(.-)%s*$")) }

@@ -40,4 +40,10 @@ function disable.probe(g, op)
   return (not device or device.accountEnabled == false) and "yes" or "no"
 end
 
+function disable.back(g, op)
+  local device = g.get("/devices/%s", op.target_id, { select = { "id", "accountEnabled" } })
+  if not device then return "gone" end
+  return device.accountEnabled and "yes" or "no"
+end
+
 return { disable }

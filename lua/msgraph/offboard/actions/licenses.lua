@@ -17,6 +17,8 @@ local remove = {
   hand_off = {
     inherited_license = "it comes with a group: leave the group",
     license_dependency = "another licence builds on it: take that one away as well",
+    no_seat = "no seat of it is free: buy or free one, then resolve this as redo",
+    no_usage_location = "the account has no usage location: set one, then resolve this as redo",
     mail_enabled_group = "Exchange is master of the group it comes with",
     synced_object = "Active Directory is master of the group it comes with",
   },

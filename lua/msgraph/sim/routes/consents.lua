@@ -32,13 +32,52 @@ local APP_ROLE = relation.resource("microsoft.graph.appRoleAssignment",
 local GRANT = relation.resource("microsoft.graph.oAuth2PermissionGrant",
   "id clientId consentType principalId resourceId scope")
 
+-- Those that are the user's now: from the start, and added since.
+local function current(ctx, prefix, from_the_start)
+  local records = relation.remaining(ctx.store, prefix, from_the_start)
+  return table.move(relation.added(ctx.store, prefix, ctx.user), 1, 99, #records + 1, records)
+end
+
 local function list_app_roles(ctx)
   return relation.list(ctx, APP_ROLE, "appRoleAssignments",
-    relation.remaining(ctx.store, "app_role/", app_roles(ctx.store, ctx.user)))
+    current(ctx, "app_role/", app_roles(ctx.store, ctx.user)))
+end
+
+local function created(record)
+  local answer = reply.ok(record)
+  answer.status = 201
+  return answer
+end
+
+local function has(records, body, names)
+  for _, record in ipairs(records) do
+    local same = true
+    for _, name in ipairs(names) do same = same and record[name] == body[name] end
+    if same then return true end
+  end
+  return false
+end
+
+local function add_app_role(ctx)
+  local body, no = relation.body(ctx)
+  if not body then return no end
+  if has(current(ctx, "app_role/", app_roles(ctx.store, ctx.user)), body, { "principalId", "resourceId", "appRoleId" })
+  then
+    return reply.error(ctx, 400, "Request_BadRequest", "Permission being assigned already exists on the object")
+  end
+  local app = random.index(ctx.seed, KINDS.app, tostring(body.resourceId))
+  if not app or body.principalId ~= ctx.user.id then return reply.no_such_object(ctx, tostring(body.resourceId)) end
+  ctx.actions[#ctx.actions + 1] = "add_app_role " .. ctx.user.id
+  return created(relation.add(ctx, "app_role/", ctx.user, { principalId = ctx.user.id, principalType = "User",
+    principalDisplayName = ctx.user.displayName, resourceDisplayName = APPS[app], resourceId = body.resourceId,
+    appRoleId = body.appRoleId }))
 end
 
 --- Those of a group are not the user's to lose.
 local function remove_app_role(ctx)
+  if relation.remove_added(ctx, "app_role/", ctx.params.assignment) then
+    return relation.done(ctx, "remove_app_role " .. ctx.params.assignment)
+  end
   local own = { app_roles(ctx.store, ctx.user)[1] }
   return relation.remove(ctx, "app_role/", own, ctx.params.assignment, "remove_app_role")
 end
@@ -54,15 +93,33 @@ local function remove_grant(ctx)
   return relation.remove(ctx, "grant/", grants(ctx.store, user), ctx.params.grant, "remove_grant")
 end
 
+--- A consent's id is made of the app, the resource and the user: given again, it is the same one.
+local function add_grant(ctx)
+  local body, no = relation.body(ctx)
+  if not body then return no end
+  local user = ctx.store:find_user(tostring(body.principalId))
+  local record = user and grants(ctx.store, user)[1]
+  if not record or body.clientId ~= record.clientId or body.resourceId ~= record.resourceId then
+    return reply.no_such_object(ctx, tostring(body.principalId))
+  elseif not ctx.store:get("grant/" .. record.id) then
+    return reply.error(ctx, 409, "Request_MultipleObjectsWithSameKeyValue", "Permission entry already exists.")
+  end
+  ctx.store:set("grant/" .. record.id, nil)
+  ctx.actions[#ctx.actions + 1] = "add_grant " .. record.id
+  return created(record)
+end
+
 local READ = { "Directory.Read.All", "Directory.ReadWrite.All" }
 local APP_ROLES = { "AppRoleAssignment.ReadWrite.All" }
 local GRANTS = { "DelegatedPermissionGrant.ReadWrite.All", "Directory.ReadWrite.All" }
 
 M.routes = {
   { "GET", "users/{user}/appRoleAssignments", service = "directory", scopes = READ, run = list_app_roles },
+  { "POST", "users/{user}/appRoleAssignments", service = "directory", scopes = APP_ROLES, run = add_app_role },
   { "DELETE", "users/{user}/appRoleAssignments/{assignment}", service = "directory", scopes = APP_ROLES,
     run = remove_app_role },
   { "GET", "users/{user}/oauth2PermissionGrants", service = "directory", scopes = READ, run = list_grants },
+  { "POST", "oauth2PermissionGrants", service = "directory", scopes = GRANTS, run = add_grant },
   { "DELETE", "oauth2PermissionGrants/{grant}", service = "directory", scopes = GRANTS, run = remove_grant },
 }
 

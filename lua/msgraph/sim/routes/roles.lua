@@ -1,4 +1,7 @@
 -- lua/msgraph/sim/routes/roles.lua - directory roles: assigned for good, active and eligible through PIM (FACTS 2.6).
+--
+-- What is assigned again gets an id of its own.
+local identity = require "msgraph.sim.identity"
 local odata = require "msgraph.sim.odata"
 local people = require "msgraph.sim.people"
 local random = require "msgraph.sim.random"
@@ -43,7 +46,10 @@ end
 --- The first administrator has activated one.
 local function active(store, user)
   local role = role_named "User Administrator"
-  return user.index == people.ADMIN and { assignment(store.seed, "active", user, role) } or {}
+  if user.index ~= people.ADMIN then return {} end
+  local record = assignment(store.seed, "active", user, role)
+  record.assignmentType = "Activated"
+  return { record }
 end
 
 local SOURCES = {
@@ -52,11 +58,20 @@ local SOURCES = {
 }
 
 local function of_user(store, source, user)
-  return relation.remaining(store, source.prefix, source.of(store, user))
+  local records = relation.remaining(store, source.prefix, source.of(store, user))
+  return table.move(relation.added(store, source.prefix, user), 1, 99, #records + 1, records)
 end
 
-local ASSIGNMENT = relation.resource("microsoft.graph.unifiedRoleAssignment",
-  "id principalId roleDefinitionId directoryScopeId", { filters = "principalId roleDefinitionId" })
+local function resource(kind, more)
+  return relation.resource("microsoft.graph.unifiedRole" .. kind,
+    "id principalId roleDefinitionId directoryScopeId " .. more, { filters = "principalId roleDefinitionId" })
+end
+
+local RESOURCES = {
+  assignment = resource("Assignment", ""),
+  active = resource("AssignmentScheduleInstance", "assignmentType startDateTime endDateTime"),
+  eligible = resource("EligibilityScheduleInstance", "startDateTime endDateTime"),
+}
 
 --- Those of one principal: the service wants no filter, the tenant has no list of everybody's.
 local function lister(name)
@@ -65,7 +80,7 @@ local function lister(name)
     for _, condition in ipairs(conditions) do
       local user = condition.property == "principalId" and ctx.store:find_user(tostring(condition.value))
       if user then
-        return relation.list(ctx, ASSIGNMENT, "roleManagement/directory", of_user(ctx.store, SOURCES[name], user))
+        return relation.list(ctx, RESOURCES[name], "roleManagement/directory", of_user(ctx.store, SOURCES[name], user))
       end
     end
     local records, user, position = {}, ctx.store:next_user(1)
@@ -73,40 +88,98 @@ local function lister(name)
       if user.admin then table.move(of_user(ctx.store, SOURCES[name], user), 1, 9, #records + 1, records) end
       user, position = ctx.store:next_user(position)
     end
-    return relation.list(ctx, ASSIGNMENT, "roleManagement/directory", records)
+    return relation.list(ctx, RESOURCES[name], "roleManagement/directory", records)
   end
 end
 
 -- ---- changes ------------------------------------------------------------------------------------
 
+local PRESENT <const> = "A conflicting object with one or more of the specified property values is present in the "
+  .. "directory."
+
+-- Whether a user has a role already.
+local function holds(ctx, source, user, role_id)
+  for _, record in ipairs(of_user(ctx.store, source, user)) do
+    if record.roleDefinitionId == role_id then return true end
+  end
+  return false
+end
+
+local function add(ctx, source, user, body)
+  return relation.add(ctx, source.prefix, user, { principalId = user.id, roleDefinitionId = body.roleDefinitionId,
+    directoryScopeId = body.directoryScopeId or "/" })
+end
+
+local function add_assignment(ctx)
+  local body, no = relation.body(ctx)
+  if not body then return no end
+  local user = ctx.store:find_user(tostring(body.principalId))
+  if not user then return reply.no_such_object(ctx, tostring(body.principalId)) end
+  if holds(ctx, SOURCES.assignment, user, body.roleDefinitionId) then
+    return reply.error(ctx, 400, "Request_BadRequest", PRESENT)
+  end
+  ctx.actions[#ctx.actions + 1] = "add_role " .. user.id
+  local answer = reply.ok(add(ctx, SOURCES.assignment, user, body))
+  answer.status = 201
+  return answer
+end
+
 local function remove_assignment(ctx)
+  if relation.remove_added(ctx, "role/", ctx.params.assignment) then
+    return relation.done(ctx, "remove_role " .. ctx.params.assignment)
+  end
   local index = random.index(ctx.seed, KINDS.assignment, ctx.params.assignment)
   local user = index and ctx.store:user(index)
   if not user then return reply.no_such_object(ctx, ctx.params.assignment) end
   return relation.remove(ctx, "role/", direct(ctx.store, user), ctx.params.assignment, "remove_role")
 end
 
---- A request to PIM: adminRemove is what we know.
+local function scheduled(ctx, name, user, body, verb, status)
+  ctx.actions[#ctx.actions + 1] = ("%s_%s_role %s"):format(verb, name, user.id)
+  local answer = reply.ok { id = ctx.request_id, action = body.action, principalId = user.id,
+    roleDefinitionId = body.roleDefinitionId, status = status }
+  answer.status = 201
+  return answer
+end
+
+local function unschedule(ctx, name, source, user, body)
+  for _, record in ipairs(user and of_user(ctx.store, source, user) or {}) do
+    if record.roleDefinitionId == body.roleDefinitionId then
+      if not relation.remove_added(ctx, source.prefix, record.id) then
+        ctx.store:set(source.prefix .. record.id, true)
+      end
+      return scheduled(ctx, name, user, body, "remove", "Revoked")
+    end
+  end
+  return reply.error(ctx, 400, "RoleAssignmentDoesNotExist", "The Role assignment does not exist.")
+end
+
+local ASSIGN = { "RoleEligibilitySchedule.ReadWrite.Directory", "RoleAssignmentSchedule.ReadWrite.Directory",
+  "RoleManagement.ReadWrite.Directory" }
+
+local function assign(ctx, name, source, user, body)
+  if not identity.any(ctx.caller.scopes, ASSIGN) then
+    return reply.error(ctx, 403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+  elseif not user then
+    return reply.no_such_object(ctx, tostring(body.principalId))
+  elseif holds(ctx, source, user, body.roleDefinitionId) then
+    return reply.error(ctx, 400, "RoleAssignmentExists", "The Role assignment already exists.")
+  end
+  add(ctx, source, user, body)
+  return scheduled(ctx, name, user, body, "add", "Provisioned")
+end
+
+local SCHEDULE = { adminRemove = unschedule, adminAssign = assign }
+
+--- A request to PIM: adminRemove and adminAssign are what we know.
 local function schedule(name)
   local source = SOURCES[name]
   return function(ctx)
     local body, no = relation.body(ctx)
     if not body then return no end
-    if body.action ~= "adminRemove" then
-      return reply.error(ctx, 400, "InvalidScheduleRequest", "The action is not supported here.")
-    end
-    local user = ctx.store:find_user(tostring(body.principalId))
-    for _, record in ipairs(user and of_user(ctx.store, source, user) or {}) do
-      if record.roleDefinitionId == body.roleDefinitionId then
-        ctx.store:set(source.prefix .. record.id, true)
-        ctx.actions[#ctx.actions + 1] = ("remove_%s_role %s"):format(name, user.id)
-        local answer = reply.ok { id = ctx.request_id, action = "adminRemove", principalId = user.id,
-          roleDefinitionId = record.roleDefinitionId, status = "Revoked" }
-        answer.status = 201
-        return answer
-      end
-    end
-    return reply.error(ctx, 400, "RoleAssignmentDoesNotExist", "The Role assignment does not exist.")
+    local run = SCHEDULE[body.action]
+    if not run then return reply.error(ctx, 400, "InvalidScheduleRequest", "The action is not supported here.") end
+    return run(ctx, name, source, ctx.store:find_user(tostring(body.principalId)), body)
   end
 end
 
@@ -152,6 +225,7 @@ M.routes = {
   directory("GET", "directoryRoles", READ, list_roles),
   directory("DELETE", "directoryRoles/{role}/members/{member}/$ref", WRITE, remove_member),
   directory("GET", ROOT .. "roleAssignments", READ, lister "assignment"),
+  directory("POST", ROOT .. "roleAssignments", WRITE, add_assignment),
   directory("DELETE", ROOT .. "roleAssignments/{assignment}", WRITE, remove_assignment),
   directory("GET", ROOT .. "roleAssignmentScheduleInstances", ACTIVE, lister "active"),
   directory("POST", ROOT .. "roleAssignmentScheduleRequests", REMOVE_ACTIVE, schedule "active"),

@@ -1,0 +1,265 @@
+--- Brings people back to what they were before a run, where Graph allows: a plan of requests that undo its own.
+--
+-- It is made from the journal, and from what a read shows now: of each operation that the run did, or may have done and
+-- that is so, the inverse, in reverse order. What is no longer as the run left it is somebody else's by now: it is left
+-- alone, and said. What has no inverse is a task for a person. Such a plan is shown, approved and applied as any other
+-- (msgraph.offboard.plan), into the journal of the run it undoes, as a run of mode "restore".
+local actions = require "msgraph.offboard.actions"
+local errors = require "msgraph.errors"
+local json = require "msgraph.json"
+local plans = require "msgraph.offboard.plan"
+local reader = require "msgraph.offboard.reader"
+local reads = require "msgraph.offboard.reads"
+local recover = require "msgraph.offboard.recover"
+local repeatable = require "msgraph.repeatable"
+local selections = require "msgraph.offboard.selection"
+local task = require "msgraph.task"
+
+local M = {}
+
+M.EXPIRES = 86400 -- seconds: who changed something since may be right
+
+local DANGER <const> = "disruptive" -- of giving somebody rights: it wants an approval
+
+local function fail(code, message)
+  return nil, errors.new { kind = "invalid", code = code, message = message }
+end
+
+-- ---- what the run did ---------------------------------------------------------------------------
+
+local DONE = { changed = true, verified = true, submitted = true }
+
+-- What was sent, and nobody knows, counts as done if it is so.
+local function may_be_done(op)
+  return DONE[op.state] or op.attempts > 0 and (op.outcome == nil or op.outcome == "unknown")
+end
+
+-- What the inverse makes of the properties that a guard looks at.
+local function sets_of(op)
+  if not op.desired.sets then return nil end
+  local body, sets = json.decode(op.inverse.body), {}
+  for name in pairs(op.desired.sets) do sets[name] = body[name] end
+  return sets
+end
+
+local function label_of(op) return op.desired.label or op.op_key end
+
+local function inverse_of(op, stage)
+  local given, did = op.inverse, op.desired
+  return {
+    key = op.op_key, stage = stage, action = op.action, action_version = op.action_ver, target_id = op.target_id,
+    name = did.name, deps = {}, danger = DANGER, sets = sets_of(op), label = "Undo: " .. label_of(op),
+    effect = given.effect or repeatable.is(given.method, given.path) and "converge" or "once",
+    desired = { method = given.method, path = given.path, body = given.body,
+      undoes = { method = did.method, path = did.path, body = did.body } },
+  }
+end
+
+-- The last operation first.
+local function items_of(subject, stages, selection)
+  local items = {}
+  for i = #subject.ops, 1, -1 do
+    local op = subject.ops[i]
+    local stage = stages[op.stage + 1].name
+    if may_be_done(op) and selection:takes { stage = stage, action = op.action, danger = op.danger } then
+      items[#items + 1] = { op = op, stage = stage, undo = op.inverse and inverse_of(op, stage) }
+    end
+  end
+  return items
+end
+
+-- ---- what is so now -----------------------------------------------------------------------------
+
+local function read_account(g, person)
+  person.account = g.get("/users/%s", person.id, { select = reads.ACCOUNT })
+  return true
+end
+
+-- An operation of a plan as journals have it, for probes.
+local function as_journaled(undo)
+  return { op_key = undo.key, action = undo.action, target_id = undo.target_id, desired = undo.desired }
+end
+
+local function look(client, item, workflow)
+  local subject = { object_id = item.person.id }
+  local answer, err = recover.probe(client, subject, as_journaled(item.undo), workflow)
+  if not answer then error(err, 0) end
+  item.answer = answer
+  return true
+end
+
+local function look_all(o, people, workflow)
+  local g, list = reader.new(o.client), {}
+  task.map(people, { batch = true }, function(person) return read_account(g, person) end)
+  for _, person in ipairs(people) do
+    for _, item in ipairs(person.account and person.items or {}) do
+      item.person = person
+      if item.undo then list[#list + 1] = item end
+    end
+  end
+  task.map(list, { batch = true }, function(item) return look(o.client, item, workflow) end)
+end
+
+-- ---- one person ---------------------------------------------------------------------------------
+
+local GONE <const> = "the account is gone: within 30 days it can be brought back (Entra admin center, Users, Deleted "
+  .. "users), and this planned anew"
+local LEFT <const> = "it is no longer as the run left it: left alone"
+local UNSEEN <const> = "no read tells whether it still is as the run left it: look, then undo it by hand"
+
+local function note(person, item, status, why)
+  table.insert(person.notes, { stage = item.stage, action = item.op.action, status = status,
+    why = ("%s: %s"):format(label_of(item.op), why), target_id = item.op.target_id })
+end
+
+-- Why a person has to, of what the program can not bring back; nil: it can, or nobody has to.
+local function why_by_hand(item)
+  local did = item.op.desired
+  if did.hand_off then return "a person did it", did.hand_off.system end
+  if item.answer == "gone" then return require("msgraph.offboard.outcome").GONE end
+  if item.answer and item.answer ~= "yes" and item.answer ~= "no" then return UNSEEN end
+  if item.undo or did.nothing_to_undo then return nil end
+  return did.no_inverse or "there is no way back through Graph"
+end
+
+-- One task for all that an action did and that has the same reason.
+local function by_hand(person, item, why, system)
+  local action = actions.find(item.op.action)
+  local key = item.op.action .. " " .. why
+  local op = person.tasks[key]
+  local what = label_of(item.op):gsub("^By hand: ", "")
+  if op then
+    op.label = ("%s; %s"):format(op.label, what)
+    return
+  end
+  op = { key = item.op.op_key, stage = item.stage, action = item.op.action, action_version = item.op.action_ver,
+    target_id = person.id, name = person.account.userPrincipalName, effect = "once", danger = "safe",
+    label = "By hand, undo: " .. what,
+    desired = { hand_off = { system = system or action and action.system or "entra", task = "undo", why = why } } }
+  person.tasks[key] = op
+  table.insert(person.ops, op)
+end
+
+-- What depended on an operation is undone before it.
+local function turn_deps(person)
+  local by_key = {}
+  for _, op in ipairs(person.ops) do by_key[op.key] = op end
+  for _, item in ipairs(person.items) do
+    for _, key in ipairs(item.undo and by_key[item.op.op_key] == item.undo and item.op.deps or {}) do
+      if by_key[key] and by_key[key].deps then table.insert(by_key[key].deps, item.op.op_key) end
+    end
+  end
+end
+
+local function compose(person)
+  person.ops, person.notes, person.tasks = {}, {}, {}
+  if not person.account then
+    person.refused, person.account = GONE, { userPrincipalName = person.name }
+    return
+  end
+  for _, item in ipairs(person.items) do
+    local why, system = why_by_hand(item)
+    if why then
+      by_hand(person, item, why, system)
+    elseif not item.undo then
+      note(person, item, "note", item.op.desired.nothing_to_undo)
+    elseif item.answer == "yes" then
+      note(person, item, "unchanged", LEFT)
+    else
+      item.undo.subject_id = person.id
+      table.insert(person.ops, item.undo)
+    end
+  end
+  turn_deps(person)
+end
+
+-- ---- the plan -----------------------------------------------------------------------------------
+
+local function names_of(status, journal)
+  local names, seen = { stage = {}, action = {} }, {}
+  for i, stage in ipairs(status.run.options.stages) do names.stage[i] = stage.name end
+  for subject in journal:subjects(status.run.run_id) do
+    for _, op in ipairs(subject.ops) do
+      if not seen[op.action] then table.insert(names.action, op.action) end
+      seen[op.action] = true
+    end
+  end
+  return names
+end
+
+local function read_people(o, status, selection)
+  local people = {}
+  for subject in o.journal:subjects(o.run_id) do
+    people[#people + 1] = { id = subject.object_id, name = subject.label, data = {},
+      where = ("%d of run %s"):format(subject.subj, o.run_id:sub(1, 8)),
+      items = items_of(subject, status.run.options.stages, selection) }
+  end
+  local chosen, reason = selection:people(people, function(person) return person.name, person.id end)
+  if not chosen then return fail("selection", reason) end
+  return chosen
+end
+
+local function permissions_of(people)
+  local calls, seen = { "GET /users/{id}" }, {}
+  for _, person in ipairs(people) do
+    for _, op in ipairs(person.ops) do
+      local action = not op.desired.hand_off and not seen[op.action] and actions.find(op.action)
+      seen[op.action] = true
+      if action then table.move(action.calls, 1, #action.calls, #calls + 1, calls) end
+    end
+  end
+  local needs = actions.permissions(calls)
+  return { delegated = json.array(needs.delegated), application = json.array(needs.application) }
+end
+
+-- The stages, the last one first.
+local function stages_of(options)
+  local out = {}
+  for i = #options.stages, 1, -1 do
+    out[#out + 1] = { name = options.stages[i].name, after = json.array { out[#out] and out[#out].name },
+      on_error = "continue", wait = 0 }
+  end
+  return out
+end
+
+local function body_of(o, status, people, selection)
+  local options, now = status.run.options, o.now or os.time()
+  local body = { tenant_id = status.run.tenant_id, endpoint = o.client.endpoint, workflow = options.workflow,
+    restore = { run_id = o.run_id, journal = o.journal.path }, params = {}, selection = selection:plain(),
+    created_at = now, expires_at = now + M.EXPIRES, created_by = plans.who_plans(o.client), stages = stages_of(options),
+    limits = { halt = options.halt or {} }, permissions = permissions_of(people), duplicates = json.array {},
+    unmatched = json.array {} }
+  plans.fill(body, people, options.waves)
+  return body
+end
+
+local function make(o)
+  local status, err = o.journal:status(o.run_id)
+  if not status then return nil, err end
+  if status.run.mode ~= "apply" then
+    return fail("subjects", ("run %s is a restore itself: what it undid is planned and applied again"):format(o.run_id))
+  end
+  local selection, reason = selections.parse(o, names_of(status, o.journal))
+  if not selection then return fail("selection", reason) end
+  local people
+  people, err = read_people(o, status, selection)
+  if not people then return nil, err end
+  look_all(o, people, o.workflow)
+  for _, person in ipairs(people) do compose(person) end
+  return plans.seal(body_of(o, status, people, selection))
+end
+
+--- Plans the way back from a run: reads, and changes nothing, in the tenant or in the journal.
+---@param o { client: msgraph.Client, journal: msgraph.Journal, run_id: string, only?: string[], except?: string[],
+---  workflow?: msgraph.offboard.Workflow, now?: integer } only, except: see msgraph.offboard.selection; workflow: the
+---  run's, for the probes of own steps; now: Unix seconds
+---@return msgraph.offboard.Plan?
+---@return msgraph.Error? code "unknown_id", "subjects", "selection", or what a read failed with
+function M.plan(o)
+  local ok, plan, err = pcall(task.run, make, o)
+  if ok then return plan, err end
+  if errors.Error.is(plan) then return nil, plan end
+  error(plan, 0)
+end
+
+return M
