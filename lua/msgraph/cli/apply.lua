@@ -29,13 +29,13 @@ Examples:
 function M.describe(command)
   command:argument "plan":argname "<plan>":description "A file of `msgraph plan`."
   command:option "--journal":argname "<file>"
-    :description "Where it is written down. Default: beside the plan, friday.journal."
+    :description "Where it is written down. Default: beside the plan, friday.journal; of a restore, the run's."
   runs.describe_quiet(command)
   connection.describe(command)
 end
 
-local function journal_beside(path)
-  return (path:gsub("%.plan$", "")) .. ".journal"
+local function journal_of(plan, path)
+  return plan.body.restore and plan.body.restore.journal or (path:gsub("%.plan$", "")) .. ".journal"
 end
 
 local function ending(err, args)
@@ -82,9 +82,9 @@ end
 
 function M.run(args)
   local ob, run = require "msgraph.offboard", require "msgraph.offboard.run"
-  args.journal = args.journal or journal_beside(args.plan)
   local plan, err = ob.load_plan(args.plan)
   if not plan then return runs.ending(err) end
+  args.journal = args.journal or journal_of(plan, args.plan)
   local outcome, message = check_plan(plan, args.plan)
   if outcome then return outcome, message end
   local client <close>, how, why = connection.open(args)
@@ -94,7 +94,8 @@ function M.run(args)
   local ok
   ok, err = check_tenant(client, plan)
   if not ok then return runs.ending(err) end
-  local journal <close>, problem = require("msgraph.offboard.journal").open(args.journal)
+  local journal <close>, problem = require("msgraph.offboard.journal").open(args.journal,
+    { create = not plan.body.restore })
   if not journal then return runs.ending(problem) end
   local run_id
   run_id, err = run.start(journal, plan, actor())

@@ -19,9 +19,18 @@ M.EXAMPLES = [[
 Examples:
   msgraph plan leaver.lua --users leavers.csv --param ticket=INC4711 -o friday.plan
   msgraph plan contain.lua --user ada@contoso.com -o now.plan
+  msgraph plan leaver.lua --users leavers.csv --only stage=contain,devices --except danger=irreversible
   msgraph show friday.plan
 
 ]] .. connection.HELP
+
+--- Options that say which part is meant.
+---@package
+function M.describe_selection(command)
+  command:option "--only":argname "<what>":count "*"
+    :description "Only this: stage=…, action=…, danger=… or user=…, several with commas; may be repeated."
+  command:option "--except":argname "<what>":count "*":description "All but this; may be repeated."
+end
 
 function M.describe(command)
   command:argument "workflow":argname "<workflow.lua>":description "The workflow: docs/workflows.md."
@@ -29,6 +38,7 @@ function M.describe(command)
     :description "People: CSV with a column userPrincipalName, id or mail; or a name a line; - is standard input."
   command:option "--user":argname "<name>":count "*":description "One person, instead of a file; may be repeated."
   command:option "--param":argname "<name=value>":count "*":description "A parameter of the workflow; may be repeated."
+  M.describe_selection(command)
   command:option "-o --output":argname "<file>":description "Where the plan goes. Default: <name of the workflow>.plan"
   command:flag "--detailed-exitcode":description "End with 2 when there is something to do."
   connection.describe(command)
@@ -45,7 +55,7 @@ local function params_of(words)
   return out
 end
 
-local OUTCOMES = { workflow = "usage", subjects = "usage", plan_file = "stopped", limits = "caps" }
+local OUTCOMES = { workflow = "usage", selection = "usage", subjects = "usage", plan_file = "stopped", limits = "caps" }
 
 --- How a command ends that met this error of a workflow or plan.
 ---@package
@@ -63,9 +73,16 @@ local function people_of(args)
   return args.users or args.user[1] and args.user or nil
 end
 
-local function write(args, ob, plan)
-  local path = args.output or plan.body.workflow.name .. ".plan"
-  local ok, err = ob.save_plan(plan, path)
+--- Writes a plan to where the options say, and tells of it.
+---@package
+---@param args table
+---@param plan msgraph.offboard.Plan
+---@param ending string of the file's name, where none was given
+---@return string outcome
+---@return string? message
+function M.write(args, plan, ending)
+  local path = args.output or plan.body.workflow.name .. ending
+  local ok, err = require("msgraph.offboard").save_plan(plan, path)
   if not ok then return M.ending(err) end
   terminal.out(require("msgraph.offboard.show").summary(plan))
   terminal.note(("written to %s\nnext: %s"):format(terminal.clean(path), shell.command { "show", path }))
@@ -88,9 +105,10 @@ function M.run(args)
   local client <close>, outcome, message = connection.open(args)
   if not client then return outcome, message end
   local plan
-  plan, err = ob.plan(wf, people, { client = client, params = params, on = told })
+  plan, err = ob.plan(wf, people, { client = client, params = params, only = args.only, except = args.except,
+    on = told })
   if not plan then return M.ending(err) end
-  return write(args, ob, plan)
+  return M.write(args, plan, ".plan")
 end
 
 return M

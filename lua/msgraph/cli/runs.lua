@@ -11,16 +11,17 @@ local terminal = require "msgraph.cli.terminal"
 local M = {}
 
 --- Options that say which run.
-function M.describe(command)
+---@param about? string of the run
+function M.describe(command, about)
   command:argument "run":argname "<run>":args "?"
-    :description "The run, or the beginning of its id. Default: the newest."
+    :description(about or "The run, or the beginning of its id. Default: the newest.")
   command:option "--journal":argname "<file>":count(1):description "The journal: what apply wrote beside the plan."
 end
 
 local OUTCOMES = { plan_expired = "stale", plan_tampered = "stale", plan_changed = "stale", not_approved = "caps",
   plan_file = "usage", plan_newer = "usage", plan_used = "usage", other_tenant = "usage", unknown_id = "usage",
-  active_elsewhere = "usage", journal = "usage", journal_newer = "usage", in_use = "stopped", journal_busy = "stopped",
-  journal_full = "stopped", journal_readonly = "stopped", journal_damaged = "stopped", lease_lost = "stopped" }
+  active_elsewhere = "usage", journal = "usage", journal_newer = "usage", selection = "usage",
+  subjects = "usage", in_use = "stopped", journal_busy = "stopped", journal_full = "stopped", journal_readonly = "stopped", journal_damaged = "stopped", lease_lost = "stopped" }
 
 --- The option of those that work on a run.
 function M.describe_quiet(command)
@@ -45,19 +46,33 @@ function M.open_journal(args, readonly)
 end
 
 --- The id of the run that is meant.
+---@param journal msgraph.Journal
+---@param wanted? string the beginning of its id; default: the newest
+---@param mode? string of which mode it is, where none is wanted
 ---@return string?
 ---@return string? outcome
 ---@return string? message
-function M.find(journal, wanted)
+function M.find(journal, wanted, mode)
   local runs, err = journal:runs()
   if not runs then return nil, M.ending(err) end
   local found = {}
   for _, run in ipairs(runs) do
-    if not wanted or run.run_id:sub(1, #wanted) == wanted then found[#found + 1] = run.run_id end
+    if wanted and run.run_id:sub(1, #wanted) == wanted or not wanted and (not mode or run.mode == mode) then
+      found[#found + 1] = run.run_id
+    end
   end
   if #found == 1 or #found > 1 and not wanted then return found[1] end
   return nil, "usage", wanted and ("%d runs begin with %s"):format(#found, terminal.clean(wanted))
     or "there is no run in this journal"
+end
+
+--- The workflow that a run's plan was made of, for the probes of own steps; nil: its file is not there, or another.
+---@param status table of journal:status
+---@return msgraph.offboard.Workflow?
+function M.workflow(status)
+  local from = status.run.options.workflow or {}
+  local workflow = from.file and require("msgraph.offboard.sandbox").load(from.file)
+  return workflow and workflow.hash == from.hash and workflow or nil
 end
 
 --- A command about the same run, to type next.

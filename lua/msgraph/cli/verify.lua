@@ -40,11 +40,8 @@ local function show(findings)
 end
 
 local function read(client, journal, run_id, status)
-  local from, workflow = status.run.options.workflow or {}, nil
-  if from.file then workflow = require("msgraph.offboard.sandbox").load(from.file) end
-  if workflow and workflow.hash ~= from.hash then workflow = nil end
   return require("msgraph.offboard.verify").run { client = client, journal = journal, run_id = run_id,
-    workflow = workflow }
+    workflow = runs.workflow(status) }
 end
 
 function M.run(args)

@@ -221,6 +221,16 @@ local function unmet(subject, op)
   end
 end
 
+-- Why an operation is not to be sent: its guard does not hold, or, of what undoes another, the person has been changed
+-- since that was found to be wanted. Nil, err: it could not be read.
+local function why_not(self, subject, op)
+  if op.guard.path then return broken(self, op.guard) end
+  if not op.desired.undoes or op.attempts > 0 or not is_old(self) then return nil end
+  local answer, err = recover.probe(self.client, subject, op, self:workflow())
+  if answer == "yes" then return "it is no longer as the run left it" end
+  return nil, err
+end
+
 local function attempt_op(self, subject, op)
   if self.stopping then return STOPPED end
   if op.next_at > store.now() then return op.next_at end
@@ -229,12 +239,10 @@ local function attempt_op(self, subject, op)
     return settle(self, subject, op, { state = "skipped", reason = ("needs %s, which is %s"):format(other.op_key,
       other.state) })
   end
-  if op.guard.path then
-    local why, err = broken(self, op.guard)
-    if err then return unread(self, err) end
-    if why then return settle(self, subject, op, { state = "drifted", reason = why }) end
-    if self.stopping then return STOPPED end
-  end
+  local why, err = why_not(self, subject, op)
+  if err then return unread(self, err) end
+  if why then return settle(self, subject, op, { state = "drifted", reason = why }) end
+  if self.stopping then return STOPPED end
   return send(self, subject, op)
 end
 

@@ -12,6 +12,8 @@
 -- body = {
 --   tenant_id, endpoint            -- where it holds; apply refuses any other
 --   workflow = { name, version, file?, hash? }   -- hash of the file's text. Own steps need the file for their probe
+--   selection = { only = { words }, except = { words } }   -- what it was limited to: msgraph.offboard.selection
+--   restore? = { run_id, journal }  -- of a plan that undoes this run: msgraph.offboard.restore
 --   params = { name = value }      -- as given; a person as an object id, ob.manager as { manager = true }
 --   created_at, expires_at         -- Unix seconds;   created_by: principal name, or "an application"
 --   stages = { { name, after = { names }, on_error = "continue"|"skip-subject"|"stop", wait = seconds } }
@@ -39,12 +41,15 @@
 --   subject_id, target_id, name?   -- ids to act on; the name is for people
 --   stage, deps?                   -- keys of operations of the same subject that must have ended well before
 --   effect = "converge"|"command"|"once", danger = "safe"|"disruptive"|"destructive"|"irreversible"
---   desired = { method, path, body? } -- `body` is JSON text, to be sent as it is
+--   desired = { method, path, body?, undoes? } -- `body` is JSON text, to be sent as it is; `undoes`: in a restore, the
+--                                  -- request whose inverse this is
 --           | { method, path, body, secret = { at = { keys }, kind = "password", length } }
 --                                  -- made when it is sent and put at that place: msgraph.offboard.secret
 --           | { hand_off = { system, task, why, powershell? } }   -- a person's work: "needs_human" from the start
 --   guard?                         -- as the subject's, for this operation alone
---   inverse? = { method, path, body? }, no_inverse?   -- what puts it back; or why nothing does
+--   inverse? = { method, path, body?, effect? }   -- what puts it back. Effect: "converge" when a second sending is
+--                                  -- refused; default: by the method and path (msgraph.repeatable)
+--   no_inverse?, nothing_to_undo?  -- why a person has to put it back; why nobody has to
 --   sets?                          -- properties of the subject's guard that this changes
 --   label, about?                  -- for people
 -- }
@@ -61,6 +66,7 @@ local language = require "msgraph.offboard.language"
 local params = require "msgraph.offboard.params"
 local reader = require "msgraph.offboard.reader"
 local reads = require "msgraph.offboard.reads"
+local selections = require "msgraph.offboard.selection"
 local subjects = require "msgraph.offboard.subjects"
 local task = require "msgraph.task"
 local values = require "msgraph.offboard.values"
@@ -132,6 +138,8 @@ local function new_job(wf, opts, filled)
   job.reads = compile.reads_of(wf, filled)
   return job
 end
+
+local function name_and_id(person) return person.account.userPrincipalName, person.id end
 
 local function plan_people(job, people, on)
   task.map(people, { batch = true }, function(person) return compile.look(job, person) end)
@@ -263,7 +271,7 @@ local function body_of(job, found, opts)
   limits.waves = json.array(ends)
   for i, person in ipairs(people) do list[i] = subject_of(person) end
   return {
-    tenant_id = job.tenant and job.tenant.id, endpoint = opts.client.endpoint,
+    tenant_id = job.tenant and job.tenant.id, endpoint = opts.client.endpoint, selection = job.selection:plain(),
     workflow = { name = wf.name, version = wf.version, file = wf.file, hash = wf.hash }, params = shown_params(job),
     created_at = now, expires_at = now + wf.limits.expires,
     created_by = job.me and job.me.userPrincipalName or "an application", stages = stages_of(wf), limits = limits,
@@ -281,13 +289,21 @@ end
 local function make(wf, given, opts)
   local filled, reason = params.fill(wf.params, opts.params or {})
   if not filled then return fail("workflow", reason) end
+  local selection
+  selection, reason = selections.parse(opts, selections.names(wf))
+  if not selection then return fail("selection", reason) end
+  wf = selection:workflow(wf)
+  if not wf.stages[1] then return fail("selection", "nothing of the workflow is selected") end
   local source = source_of(wf, given)
   if not source then return fail("subjects", "the workflow does not say whom: give a list, or --users FILE") end
   local job, err = new_job(wf, opts, filled)
   if not job then return nil, err end
+  job.selection = selection
   local found
   found, err = subjects.find(job.reader, source)
   if not found then return nil, err end
+  found.people, reason = selection:people(found.people, name_and_id)
+  if not found.people then return fail("selection", reason) end
   plan_people(job, found.people, opts.on)
   local body, summary = body_of(job, found, opts)
   local over = excesses(wf.limits, summary)
@@ -295,15 +311,17 @@ local function make(wf, given, opts)
   return seal(body)
 end
 
-local OPTIONS = { client = "any", params = "table", now = "number", on = "function" }
+local OPTIONS = { client = "any", params = "table", only = "table", except = "table", now = "number", on = "function" }
 
 --- Plans: reads, and changes nothing.
 ---@param wf msgraph.offboard.Workflow
 ---@param whom? string|string[]|msgraph.offboard.Source a CSV file, names, or a source; default: the workflow's
----@param opts { client: msgraph.Client, params?: table<string, any>, now?: integer, on?: fun(done: integer,
----  total: integer) } now: Unix seconds, default os.time(); on: is told how many people have been looked at
+---@param opts { client: msgraph.Client, params?: table<string, any>, only?: string[], except?: string[],
+---  now?: integer, on?: fun(done: integer, total: integer) } only, except: which part, msgraph.offboard.selection; now:
+---  Unix seconds, default os.time(); on: is told how many people have been looked at
 ---@return msgraph.offboard.Plan?
----@return msgraph.Error? code "workflow", "subjects", "limits", or what a read failed with; raises for a wrong option
+---@return msgraph.Error? code "workflow", "selection", "subjects", "limits", or what a read failed with; raises for a
+---  wrong option
 function M.plan(wf, whom, opts)
   if getmetatable(wf) ~= language.Workflow then
     error("plan: a workflow is expected, from ob.load or ob.workflow", 2)
@@ -315,6 +333,10 @@ function M.plan(wf, whom, opts)
   if errors.Error.is(plan) then return nil, plan end
   error(plan, 0)
 end
+
+-- What a restore's plan is made of as well.
+M.who_plans, M.tally, M.wave_ends, M.give_waves = who_plans, tally, wave_ends, give_waves
+M.subject_of, M.seal = subject_of, seal
 
 -- ---- files --------------------------------------------------------------------------------------
 

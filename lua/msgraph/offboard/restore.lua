@@ -7,6 +7,7 @@
 local actions = require "msgraph.offboard.actions"
 local errors = require "msgraph.errors"
 local json = require "msgraph.json"
+local outcome = require "msgraph.offboard.outcome"
 local plans = require "msgraph.offboard.plan"
 local reader = require "msgraph.offboard.reader"
 local reads = require "msgraph.offboard.reads"
@@ -48,7 +49,7 @@ local function inverse_of(op, stage)
   local given, did = op.inverse, op.desired
   return {
     key = op.op_key, stage = stage, action = op.action, action_version = op.action_ver, target_id = op.target_id,
-    name = did.name, deps = {}, danger = DANGER, sets = sets_of(op), label = "Undo: " .. label_of(op),
+    name = did.name, danger = DANGER, sets = sets_of(op), label = "Undo: " .. label_of(op),
     effect = given.effect or repeatable.is(given.method, given.path) and "converge" or "once",
     desired = { method = given.method, path = given.path, body = given.body,
       undoes = { method = did.method, path = did.path, body = did.body } },
@@ -107,6 +108,25 @@ local GONE <const> = "the account is gone: within 30 days it can be brought back
 local LEFT <const> = "it is no longer as the run left it: left alone"
 local UNSEEN <const> = "no read tells whether it still is as the run left it: look, then undo it by hand"
 
+-- What people were asked to do by earlier ways back from this run: the ids of those, by person and operation.
+local function tasks_before(o)
+  local runs, err = o.journal:runs()
+  if not runs then error(err, 0) end
+  local asked = {}
+  for _, run in ipairs(runs) do
+    if run.mode == "restore" and json.decode(run.options_json).undoes == o.run_id then
+      for subject in o.journal:subjects(run.run_id) do
+        for _, op in ipairs(subject.ops) do
+          for _, key in ipairs(op.desired.hand_off and op.desired.hand_off.of or {}) do
+            asked[subject.object_id .. " " .. key] = run.run_id
+          end
+        end
+      end
+    end
+  end
+  return asked
+end
+
 local function note(person, item, status, why)
   table.insert(person.notes, { stage = item.stage, action = item.op.action, status = status,
     why = ("%s: %s"):format(label_of(item.op), why), target_id = item.op.target_id })
@@ -116,7 +136,7 @@ end
 local function why_by_hand(item)
   local did = item.op.desired
   if did.hand_off then return "a person did it", did.hand_off.system end
-  if item.answer == "gone" then return require("msgraph.offboard.outcome").GONE end
+  if item.answer == "gone" then return outcome.GONE end
   if item.answer and item.answer ~= "yes" and item.answer ~= "no" then return UNSEEN end
   if item.undo or did.nothing_to_undo then return nil end
   return did.no_inverse or "there is no way back through Graph"
@@ -130,28 +150,34 @@ local function by_hand(person, item, why, system)
   local what = label_of(item.op):gsub("^By hand: ", "")
   if op then
     op.label = ("%s; %s"):format(op.label, what)
+    table.insert(op.desired.hand_off.of, item.op.op_key)
     return
   end
   op = { key = item.op.op_key, stage = item.stage, action = item.op.action, action_version = item.op.action_ver,
     target_id = person.id, name = person.account.userPrincipalName, effect = "once", danger = "safe",
     label = "By hand, undo: " .. what,
-    desired = { hand_off = { system = system or action and action.system or "entra", task = "undo", why = why } } }
+    desired = { hand_off = { system = system or action and action.system or "entra", task = "undo", why = why,
+      of = { item.op.op_key } } } }
   person.tasks[key] = op
   table.insert(person.ops, op)
 end
 
 -- What depended on an operation is undone before it.
 local function turn_deps(person)
-  local by_key = {}
-  for _, op in ipairs(person.ops) do by_key[op.key] = op end
+  local undos = {}
+  for _, op in ipairs(person.ops) do undos[op.key] = op.desired.undoes and op end
   for _, item in ipairs(person.items) do
-    for _, key in ipairs(item.undo and by_key[item.op.op_key] == item.undo and item.op.deps or {}) do
-      if by_key[key] and by_key[key].deps then table.insert(by_key[key].deps, item.op.op_key) end
+    for _, key in ipairs(undos[item.op.op_key] and item.op.deps or {}) do
+      local before = undos[key]
+      if before then
+        before.deps = before.deps or {}
+        table.insert(before.deps, item.op.op_key)
+      end
     end
   end
 end
 
-local function compose(person)
+local function compose(person, asked)
   person.ops, person.notes, person.tasks = {}, {}, {}
   if not person.account then
     person.refused, person.account = GONE, { userPrincipalName = person.name }
@@ -159,7 +185,10 @@ local function compose(person)
   end
   for _, item in ipairs(person.items) do
     local why, system = why_by_hand(item)
-    if why then
+    local before = asked[person.id .. " " .. item.op.op_key]
+    if why and before then
+      note(person, item, "unchanged", ("a person was asked to undo it in run %s"):format(before:sub(1, 8)))
+    elseif why then
       by_hand(person, item, why, system)
     elseif not item.undo then
       note(person, item, "note", item.op.desired.nothing_to_undo)
@@ -222,15 +251,21 @@ local function stages_of(options)
   return out
 end
 
+-- In the waves and with the limits of the run that is undone.
 local function body_of(o, status, people, selection)
-  local options, now = status.run.options, o.now or os.time()
-  local body = { tenant_id = status.run.tenant_id, endpoint = o.client.endpoint, workflow = options.workflow,
+  local options, now, me = status.run.options, o.now or os.time(), plans.who_plans(reader.new(o.client))
+  local summary = plans.tally(people, { unmatched = {}, duplicates = {} })
+  local ends, list = plans.wave_ends(options.waves, summary.people - summary.refused), {}
+  plans.give_waves(people, ends)
+  for i, person in ipairs(people) do list[i] = plans.subject_of(person) end
+  return {
+    tenant_id = status.run.tenant_id, endpoint = o.client.endpoint, workflow = options.workflow,
     restore = { run_id = o.run_id, journal = o.journal.path }, params = {}, selection = selection:plain(),
-    created_at = now, expires_at = now + M.EXPIRES, created_by = plans.who_plans(o.client), stages = stages_of(options),
-    limits = { halt = options.halt or {} }, permissions = permissions_of(people), duplicates = json.array {},
-    unmatched = json.array {} }
-  plans.fill(body, people, options.waves)
-  return body
+    created_at = now, expires_at = now + M.EXPIRES, created_by = me and me.userPrincipalName or "an application",
+    stages = stages_of(options), limits = { waves = json.array(ends), halt = options.halt or {} },
+    permissions = permissions_of(people), duplicates = json.array {}, unmatched = json.array {}, summary = summary,
+    subjects = list,
+  }
 end
 
 local function make(o)
@@ -245,7 +280,8 @@ local function make(o)
   people, err = read_people(o, status, selection)
   if not people then return nil, err end
   look_all(o, people, o.workflow)
-  for _, person in ipairs(people) do compose(person) end
+  local asked = tasks_before(o)
+  for _, person in ipairs(people) do compose(person, asked) end
   return plans.seal(body_of(o, status, people, selection))
 end
 

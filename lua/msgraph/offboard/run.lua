@@ -14,6 +14,7 @@ local function desired_of(op)
   local out = {}
   for name, value in pairs(op.desired) do out[name] = value end
   out.label, out.name, out.sets = op.label, op.name, op.sets
+  out.no_inverse, out.nothing_to_undo = op.no_inverse, op.nothing_to_undo
   return out
 end
 
@@ -66,7 +67,7 @@ local function check_new(journal, plan_id)
   local runs, err = journal:runs()
   if not runs then return nil, err end
   for _, run in ipairs(runs) do
-    if run.plan_id == plan_id and run.mode == "apply" then
+    if run.plan_id == plan_id then
       local _, used = fail("plan_used", ("this plan is applied by run %s already"):format(run.run_id), "conflict")
       used.run_id = run.run_id
       return nil, used
@@ -88,13 +89,15 @@ function M.check_tenant(client, tenant_id)
   return fail("other_tenant", ("this is for the tenant %s, and you are signed in to %s"):format(tenant_id, here))
 end
 
---- Starts a run of a plan.
+--- Starts a run of a plan. One that undoes a run (msgraph.offboard.restore) ends what that one has left to do for its
+--- people.
 ---@param journal msgraph.Journal
 ---@param plan msgraph.offboard.Plan
 ---@param actor string
 ---@return string? run_id
 ---@return msgraph.Error? code "plan_expired", "not_approved", "plan_used" (err.run_id), "active_elsewhere", or what is
----   wrong with the journal
+---   wrong with the journal. Of the run it undoes: "unknown_id", it is not in this journal; "in_use", it is at work on
+---   somebody
 function M.start(journal, plan, actor)
   local ok, err = plans.check_age(plan)
   if not ok then return nil, err end
@@ -105,10 +108,13 @@ function M.start(journal, plan, actor)
   if not ok then return nil, err end
   list, err = subjects_of(journal, plan.body)
   if not list then return nil, err end
-  local body = plan.body
-  return journal:start_run { plan_id = plan_id, mode = "apply", actor = actor, subjects = list,
-    options = { waves = body.limits.waves, halt = body.limits.halt, stages = body.stages, workflow = body.workflow,
-      created_at = body.created_at } }
+  local body, undoes = plan.body, plan.body.restore and plan.body.restore.run_id
+  local run_id
+  run_id, err = journal:start_run { plan_id = plan_id, mode = undoes and "restore" or "apply", actor = actor,
+    subjects = list, undoes = undoes, options = { waves = body.limits.waves, halt = body.limits.halt,
+      stages = body.stages, workflow = body.workflow, created_at = body.created_at, undoes = undoes } }
+  if run_id and undoes then journal:advance(undoes) end -- it may have nobody left
+  return run_id, err
 end
 
 local function take_in(journal, run_id)

@@ -4,6 +4,7 @@
 -- would select nothing, or leave nothing out.
 local actions = require "msgraph.offboard.actions"
 local config = require "msgraph.config"
+local json = require "msgraph.json"
 
 local M = {}
 
@@ -69,6 +70,13 @@ local function takes(self, key, ...)
     is_out = is_out or except ~= nil and except[value] == true
   end
   return (not only or is_named) and not is_out
+end
+
+--- As it was typed, for a plan; nil: nothing was.
+function Selection:plain()
+  local given = self.given
+  if not given.only[1] and not given.except[1] then return nil end
+  return { only = json.array(given.only), except = json.array(given.except) }
 end
 
 --- Whether something that is done is selected.

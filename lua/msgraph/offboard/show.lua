@@ -38,6 +38,21 @@ local function params_line(body)
   return #parts > 0 and { "With " .. clean(table.concat(parts, ", ")) } or {}
 end
 
+local function selection_lines(body)
+  local lines, given = {}, body.selection or { only = {}, except = {} }
+  if #given.only > 0 then lines[1] = "Only " .. clean(table.concat(given.only, ", ")) end
+  if #given.except > 0 then lines[#lines + 1] = "Without " .. clean(table.concat(given.except, ", ")) end
+  return lines
+end
+
+local function title(body)
+  local people = plural(body.summary.people, "person", "people")
+  if body.restore then
+    return ("Way back from run %s of %s: %s"):format(body.restore.run_id, body.workflow.name, people)
+  end
+  return ("Plan of %s, version %d: %s"):format(body.workflow.name, body.workflow.version, people)
+end
+
 local function waves_line(body)
   local ends, parts, before = body.limits.waves, {}, 0
   for i, last in ipairs(ends) do
@@ -69,10 +84,10 @@ local function head(plan, where_refused)
   local body, lines = plan.body, {}
   local function add(...) for _, line in ipairs { ... } do lines[#lines + 1] = line end end
   local summary = body.summary
-  add(("Plan of %s, version %d: %s"):format(body.workflow.name, body.workflow.version,
-    plural(summary.people, "person", "people")))
+  add(title(body))
   add(("Made %s by %s, good until %s"):format(date(body.created_at), clean(body.created_by), date(body.expires_at)))
   add(table.unpack(params_line(body)))
+  add(table.unpack(selection_lines(body)))
   add(("To do: %s%s"):format(plural(summary.operations, "operation", "operations"), dangers(summary)))
   add(("By hand: %s"):format(plural(summary.hand_offs, "task", "tasks")))
   add(table.unpack(waves_line(body)))

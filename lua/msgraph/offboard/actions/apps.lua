@@ -26,8 +26,8 @@ function app_roles.plan(ctx)
       own = own + 1
       ctx:op { target = record.id, name = record.resourceDisplayName,
         request = ctx.thing:request("remove_app_role_assignment", record.id),
-        inverse = { method = "POST", effect = "converge", path = ctx.path .. "/appRoleAssignments", body = { principalId = ctx.user.id,
-          resourceId = record.resourceId, appRoleId = record.appRoleId } },
+        inverse = { method = "POST", path = ctx.path .. "/appRoleAssignments", effect = "converge", body = {
+          principalId = ctx.user.id, resourceId = record.resourceId, appRoleId = record.appRoleId } },
         label = ("Take away the app %s"):format(record.resourceDisplayName) }
     else
       ctx:skip(("%s comes with the group %s, and goes with it"):format(record.resourceDisplayName,
@@ -60,9 +60,9 @@ function grants.plan(ctx)
   if #list == 0 then return ctx:unchanged("no consents") end
   for _, record in ipairs(list) do
     ctx:op { target = record.id, name = record.clientId, request = ctx.thing:request("remove_oauth_grant", record.id),
-      inverse = { method = "POST", effect = "converge", path = "/oauth2PermissionGrants", body = { clientId = record.clientId,
-        consentType = record.consentType, principalId = record.principalId, resourceId = record.resourceId,
-        scope = record.scope } },
+      inverse = { method = "POST", path = "/oauth2PermissionGrants", effect = "converge", body = {
+        clientId = record.clientId, consentType = record.consentType, principalId = record.principalId,
+        resourceId = record.resourceId, scope = record.scope } },
       label = ("Withdraw the consent to %s (%s)"):format(record.clientId, (record.scope or ""):match("^%s*(.-)%s*$")) }
   end
 end

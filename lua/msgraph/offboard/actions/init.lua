@@ -25,9 +25,9 @@ local M = {}
 ---@field plan fun(ctx: msgraph.offboard.Context, opts: table)  what is to be done, told to ctx
 ---@field probe fun(g: msgraph.offboard.Reader, op: table, since: integer): "yes"|"no"|"pending"|"unknown"
 ---                             whether an operation sent at `since` (Unix seconds) has been done
----@field back? fun(g: msgraph.offboard.Reader, op: table): "yes"|"no"|"gone"|"unknown"  whether an inverse that was sent
----                             (op.desired) has been done; default: whether `probe` says no. Gone: there is nothing
----                             left to bring back to
+---@field back? fun(g: msgraph.offboard.Reader, op: table): "yes"|"no"|"gone"|"unknown"  whether an inverse (op.desired)
+---                             has been done; default: whether `probe` says no. Gone: there is nothing left to bring
+---                             back to
 ---@field already? table<string, true>    reasons or kinds of an Error that say: nothing was left to do
 ---@field hand_off? table<string, string> reasons of an Error that say: a person must, and what to tell him
 

@@ -175,12 +175,14 @@ local MODES = { apply = true, verify = true, restore = true }
 ---
 --- `waves` says how far each wave reaches, in people: { 1, 10, "25%", "100%" }. `halt` holds limits that are reached
 --- at and above: failed and needs_human (people, or a percentage of all), first_wave_failed.
----@param o { plan_id: string, mode: "apply"|"verify"|"restore", actor: string,
+---
+--- With `undoes`, a run, its people are free for this one: what it has left to do for them is skipped.
+---@param o { plan_id: string, mode: "apply"|"verify"|"restore", actor: string, undoes: string?,
 ---   options: { waves: table?, halt: table? }?,
 ---   subjects: msgraph.journal.NewSubject[]|(fun(): msgraph.journal.NewSubject?) }
 ---@return string? run_id
 ---@return msgraph.Error? err active_elsewhere (err.subjects: { object_id, label, run_id } for each), not_approved,
----   plan_expired, unknown_id
+---   plan_expired, unknown_id, in_use: somebody is being worked on in the run that is undone
 function Journal:start_run(o)
   if not MODES[o.mode] then error(("bad argument #1 to 'start_run' (no mode: %s)"):format(tostring(o.mode)), 2) end
   return run.start(self, o)

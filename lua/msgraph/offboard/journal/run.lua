@@ -11,6 +11,48 @@ local M = {}
 
 local must, mistake = failure.must, failure.mistake
 
+-- ---- one person ---------------------------------------------------------------------------------------
+
+local function find_subject(db, o)
+  local subject = must(db:one("SELECT * FROM subject WHERE run_id = ? AND subj = ?", o.run_id, o.subj))
+  if not subject then failure.raise("unknown_id", ("run %s has no subject %s"):format(o.run_id, tostring(o.subj))) end
+  return subject
+end
+
+-- Who is claimed is the worker's; when that one is dead, the next resume takes over first.
+local function check_free(subject)
+  if subject.state ~= "leased" then return end
+  failure.raise("in_use", ("%s is claimed by worker %s: wait until that one is done, or resume the run if it died")
+    :format(subject.label, subject.owner))
+end
+
+local SKIP = [[UPDATE op SET state = 'skipped', reason = ?
+  WHERE run_id = ? AND subj = ? AND state IN ('planned','needs_approval')]]
+local LEAVE = "UPDATE op SET state = 'needs_human' WHERE run_id = ? AND subj = ? AND state = 'unknown'"
+
+-- What may have been carried out stays somebody's to look at.
+local function skip_rest(db, o)
+  must(db:exec(SKIP, "decided by " .. o.actor, o.run_id, o.subj))
+  must(db:exec(LEAVE, o.run_id, o.subj))
+end
+
+local PLACE = [[UPDATE subject SET state = ?, stage = ?, due_at = 0, owner = NULL, takeovers = 0
+  WHERE run_id = ? AND subj = ?]]
+
+-- Ends somebody's part in a run that is undone: what it has not done yet is not done any more.
+local function take_out(db, journal, o, other)
+  workers.sweep(db, journal, other.run_id)
+  local subject, told = find_subject(db, other), {}
+  local owner = subject.owner and must(db:one("SELECT state FROM worker WHERE worker_id = ?", subject.owner))
+  if owner and owner.state == "alive" then check_free(subject) end
+  workers.unsettle(db, other.run_id, other.subj, "its worker died", told)
+  skip_rest(db, { run_id = other.run_id, subj = other.subj, actor = o.actor })
+  must(db:exec(PLACE, "skipped", 0, other.run_id, other.subj))
+  told[#told + 1] = { kind = "subject.resolved", subj = other.subj,
+    data = { as = "skip", actor = o.actor, note = "the run is undone", from = subject.state } }
+  events.append(db, other.run_id, told)
+end
+
 -- ---- starting -----------------------------------------------------------------------------------------
 
 -- A number, or a share of `count` as "25%".
@@ -39,7 +81,7 @@ local INSERT_SUBJECT = [[INSERT INTO subject(run_id, subj, tenant_id, object_id,
 local INSERT_OP = [[INSERT INTO op(run_id, subj, op, stage, op_key, action, action_ver, target_id, effect, danger,
   deps_json, desired_json, guard_json, inverse_json, state, reason)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]]
-local ELSEWHERE = [[SELECT run_id FROM subject WHERE tenant_id = ? AND object_id = ?
+local ELSEWHERE = [[SELECT run_id, subj FROM subject WHERE tenant_id = ? AND object_id = ?
   AND state IN ('ready','leased','waiting')]]
 
 local function insert_op(db, run_id, subj, n, op)
@@ -91,10 +133,14 @@ local function iterate(subjects)
 end
 
 -- Writes all subjects; returns how many, and what is most dangerous. Who is at work elsewhere is named, all at once.
-local function insert_subjects(db, run, subjects)
+local function insert_subjects(db, journal, run, o)
   local n, worst, elsewhere = 0, "safe", {}
-  for subject in iterate(subjects) do
+  for subject in iterate(o.subjects) do
     local other = must(db:one(ELSEWHERE, run.tenant_id, subject.object_id))
+    if other and other.run_id == o.undoes then
+      take_out(db, journal, o, other)
+      other = nil
+    end
     if other then
       elsewhere[#elsewhere + 1] = { object_id = subject.object_id, label = subject.label, run_id = other.run_id }
     elseif #elsewhere == 0 then
@@ -115,7 +161,7 @@ end
 local function check_plan(db, options)
   local plan = must(db:one("SELECT * FROM plan WHERE plan_id = ?", options.plan_id))
   if not plan then failure.raise("unknown_id", ("there is no plan %s"):format(tostring(options.plan_id))) end
-  if options.mode == "apply" and plan.expires_at <= store.now() then
+  if options.mode ~= "verify" and plan.expires_at <= store.now() then
     failure.raise("plan_expired", ("plan %s has expired"):format(plan.plan_id))
   end
   return plan
@@ -153,7 +199,8 @@ function M.start(journal, o)
     local options = o.options or {}
     for _, limit in pairs(options.halt or {}) do amount(limit, 1) end
     must(db:exec(INSERT_RUN, run.run_id, o.plan_id, plan.tenant_id, o.mode, o.actor, json.encode(options), store.now()))
-    local count, worst = insert_subjects(db, run, o.subjects)
+    if o.undoes then journal:lock_run(db, o.undoes) end
+    local count, worst = insert_subjects(db, journal, run, o)
     check_approval(db, plan, worst)
     set_waves(db, run.run_id, options.waves, count)
     events.append(db, run.run_id, { { kind = "run.started",
@@ -262,13 +309,6 @@ end
 
 local TO_STATE = { done = "changed", redo = "planned", skip = "skipped" }
 
--- Who is claimed is the worker's; when that one is dead, the next resume takes over first.
-local function check_free(subject)
-  if subject.state ~= "leased" then return end
-  failure.raise("in_use", ("%s is claimed by worker %s: wait until that one is done, or resume the run if it died")
-    :format(subject.label, subject.owner))
-end
-
 local RESOLVE = [[UPDATE op SET state = ?, reason = ?, evidence_json = ?, next_at = 0
   WHERE run_id = ? AND subj = ? AND op = ?]]
 
@@ -295,16 +335,6 @@ local function place(db, o)
   return has_state(ops, "failed") and "failed" or "done", 0
 end
 
-local SKIP = [[UPDATE op SET state = 'skipped', reason = ?
-  WHERE run_id = ? AND subj = ? AND state IN ('planned','needs_approval')]]
-local LEAVE = "UPDATE op SET state = 'needs_human' WHERE run_id = ? AND subj = ? AND state = 'unknown'"
-
--- What may have been carried out stays somebody's to look at.
-local function skip_rest(db, o)
-  must(db:exec(SKIP, "decided by " .. o.actor, o.run_id, o.subj))
-  must(db:exec(LEAVE, o.run_id, o.subj))
-end
-
 local ACTIVE = { ready = true, waiting = true }
 
 local function check_elsewhere(db, subject, state)
@@ -313,15 +343,6 @@ local function check_elsewhere(db, subject, state)
   if not other then return end
   failure.raise("active_elsewhere", ("%s: at work in run %s"):format(subject.label, other.run_id),
     { subjects = { { object_id = subject.object_id, label = subject.label, run_id = other.run_id } } })
-end
-
-local PLACE = [[UPDATE subject SET state = ?, stage = ?, due_at = 0, owner = NULL, takeovers = 0
-  WHERE run_id = ? AND subj = ?]]
-
-local function find_subject(db, o)
-  local subject = must(db:one("SELECT * FROM subject WHERE run_id = ? AND subj = ?", o.run_id, o.subj))
-  if not subject then failure.raise("unknown_id", ("run %s has no subject %s"):format(o.run_id, tostring(o.subj))) end
-  return subject
 end
 
 local function decide(db, o, subject)

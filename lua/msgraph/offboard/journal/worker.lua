@@ -137,9 +137,10 @@ local UNSETTLE = [[UPDATE op SET state = 'unknown', reason = ? WHERE run_id = ? 
   RETURNING op]]
 
 -- What was intended for this person and has no outcome may have been carried out.
-local function unsettle(db, self, subj, reason, list)
-  for _, row in ipairs(must(db:all(UNSETTLE, reason, self.run_id, subj))) do
-    list[#list + 1] = { kind = "op.unknown", subj = subj, op = row.op, worker_id = self.id, data = { reason = reason } }
+function M.unsettle(db, run_id, subj, reason, list, worker_id)
+  for _, row in ipairs(must(db:all(UNSETTLE, reason, run_id, subj))) do
+    list[#list + 1] = { kind = "op.unknown", subj = subj, op = row.op, worker_id = worker_id,
+      data = { reason = reason } }
   end
 end
 
@@ -151,7 +152,7 @@ function Worker:leave()
   local ok, err = fenced(self, function(db)
     local list = {}
     for _, row in ipairs(must(db:all("SELECT subj FROM subject WHERE owner = ? AND state = 'leased'", self.id))) do
-      unsettle(db, self, row.subj, "the worker left", list)
+      M.unsettle(db, self.run_id, row.subj, "the worker left", list, self.id)
       must(db:exec("UPDATE subject SET state = 'ready', owner = NULL WHERE run_id = ? AND subj = ?", self.run_id,
         row.subj))
     end
@@ -203,7 +204,7 @@ local function take_orphans(db, self, limit, into)
   local list = {}
   for _, row in ipairs(must(db:all(ORPHANS, self.run_id, limit))) do
     local subject = take(db, self, row, true)
-    unsettle(db, self, row.subj, "its worker died", list)
+    M.unsettle(db, self.run_id, row.subj, "its worker died", list, self.id)
     list[#list + 1] = { kind = "subject.taken_over", subj = row.subj, worker_id = self.id,
       data = { from = row.owner, takeovers = subject.takeovers } }
     if subject.takeovers >= M.POISON then
