@@ -132,8 +132,8 @@ end
 
 --- Plans an operation.
 ---@param given { target: string, name?: string, request: table, inverse?: table, no_inverse?: string,
----  nothing_to_undo?: string, secret?: table, guard?: table, deps?: string[], sets?: table, label: string, key?: string,
----  about?: string }
+---  nothing_to_undo?: string, secret?: table, guard?: table, deps?: string[], sets?: table, label: string,
+---  key?: string, about?: string }
 ---@return table op
 function Context:op(given)
   local desired = request_of(given.request)

@@ -30,9 +30,9 @@ end
 
 local DONE = { changed = true, verified = true, submitted = true }
 
--- What was sent, and nobody knows, counts as done if it is so.
+-- Done, or sent and nobody knows: that counts as done if it is so.
 local function may_be_done(op)
-  return DONE[op.state] or op.attempts > 0 and (op.outcome == nil or op.outcome == "unknown")
+  return DONE[op.state] or op.state ~= "planned" and op.attempts > 0 and (op.outcome == nil or op.outcome == "unknown")
 end
 
 -- What the inverse makes of the properties that a guard looks at.
@@ -192,11 +192,11 @@ local function compose(person, asked)
       by_hand(person, item, why, system)
     elseif not item.undo then
       note(person, item, "note", item.op.desired.nothing_to_undo)
-    elseif item.answer == "yes" then
-      note(person, item, "unchanged", LEFT)
-    else
+    elseif item.answer == "no" then
       item.undo.subject_id = person.id
       table.insert(person.ops, item.undo)
+    elseif DONE[item.op.state] then
+      note(person, item, "unchanged", LEFT)
     end
   end
   turn_deps(person)
