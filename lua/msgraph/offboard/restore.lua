@@ -142,9 +142,10 @@ local function why_by_hand(item)
   return did.no_inverse or "there is no way back through Graph"
 end
 
+local SYSTEMS <const> = { devices = "intune", intune = "intune", mailbox = "exchange" } -- of what has no way back
+
 -- One task for all that an action did and that has the same reason.
 local function by_hand(person, item, why, system)
-  local action = actions.find(item.op.action)
   local key = item.op.action .. " " .. why
   local op = person.tasks[key]
   local what = label_of(item.op):gsub("^By hand: ", "")
@@ -156,7 +157,7 @@ local function by_hand(person, item, why, system)
   op = { key = item.op.op_key, stage = item.stage, action = item.op.action, action_version = item.op.action_ver,
     target_id = person.id, name = person.account.userPrincipalName, effect = "once", danger = "safe",
     label = "By hand, undo: " .. what,
-    desired = { hand_off = { system = system or action and action.system or "entra", task = "undo", why = why,
+    desired = { hand_off = { system = system or SYSTEMS[item.op.action:match "^%w+"] or "entra", task = "undo", why = why,
       of = { item.op.op_key } } } }
   person.tasks[key] = op
   table.insert(person.ops, op)

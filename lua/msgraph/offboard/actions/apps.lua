@@ -1,7 +1,7 @@
 -- lua/msgraph/offboard/actions/apps.lua
 --- Applications: roles the user has in them, consents he gave, and those he owns.
 local ownership = require "msgraph.offboard.ownership"
-local util = require "msgraph.offboard.records"
+local records = require "msgraph.offboard.records"
 
 -- Whether something of a list is gone, by its id.
 local function gone(list, id)
@@ -43,7 +43,7 @@ end
 
 -- Assigned again, it has an id of its own.
 function app_roles.back(g, op)
-  return util.has(g.list("/users/%s/appRoleAssignments", op.subject_id), op.desired.body,
+  return records.has(g.list("/users/%s/appRoleAssignments", op.subject_id), op.desired.body,
     { "principalId", "resourceId", "appRoleId" })
 end
 

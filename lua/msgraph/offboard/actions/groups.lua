@@ -87,7 +87,7 @@ local join = {
   reads = { "memberships" },
   calls = { "POST /groups/{id}/members/$ref", "GET /groups" },
   options = { group = { type = "string", required = true, about = "its name, or its object id" } },
-  already = { already_there = true },
+  already = { already_there = true, not_there = true },
   hand_off = leave.hand_off,
 }
 

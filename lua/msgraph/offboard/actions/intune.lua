@@ -134,7 +134,7 @@ function lock.plan(ctx, opts)
     ctx:op { target = device.id, name = device.deviceName, guard = guard_of(ctx, device),
       request = ctx.client:managed_device(device.id):request("remote_lock"),
       label = ("Lock %s (%s)"):format(device.deviceName, device.operatingSystem),
-      no_inverse = "whoever knows the passcode unlocks it" }
+      nothing_to_undo = "whoever knows the passcode unlocks it" }
   end)
 end
 

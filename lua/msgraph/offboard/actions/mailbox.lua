@@ -1,6 +1,7 @@
 --- The mailbox, before its licence goes: what it answers, and where it sends things.
 local json = require "msgraph.json"
 local powershell = require "msgraph.offboard.powershell"
+local records = require "msgraph.offboard.records"
 local template = require "msgraph.offboard.template"
 
 local NO_MAILBOX = { no_mailbox = "there is no mailbox here: it may be on premises" }
@@ -134,6 +135,12 @@ function remove_rules.probe(g, op)
     if rule.id == op.target_id then return "no" end
   end
   return "yes"
+end
+
+-- Made again, it has an id of its own.
+function remove_rules.back(g, op)
+  return records.has(g.list("/users/%s/mailFolders/inbox/messageRules", op.subject_id), op.desired.body,
+    { "displayName" })
 end
 
 return { auto_reply, remove_rules }

@@ -1,6 +1,6 @@
 -- lua/msgraph/offboard/actions/roles.lua
 --- Directory roles: assigned for good, active through PIM, and those that could be activated.
-local util = require "msgraph.offboard.records"
+local records = require "msgraph.offboard.records"
 
 local remove = {
   id = "roles.remove_all", version = 1, effect = "converge", danger = "disruptive", settle = 15,
@@ -88,7 +88,7 @@ end
 
 -- Assigned again, it has an id of its own.
 function remove.back(g, op)
-  return util.has(g.list("/roleManagement/directory/" .. list_of(op),
+  return records.has(g.list("/roleManagement/directory/" .. list_of(op),
     { filter = g.filter("principalId eq ?", op.subject_id) }), op.desired.body,
     { "principalId", "roleDefinitionId", "directoryScopeId" })
 end
