@@ -172,6 +172,39 @@ describe("a plan", function()
     assert.is_nil(plan.body.subjects[1].wave)
   end)
 
+  -- ---- a part of it ------------------------------------------------------------------------------
+
+  it("is of a part when it is told so, and says which", function()
+    local wf = assert(ob.load(helper.ROOT .. "examples/leaver.lua"))
+    local plan = assert(ob.plan(wf, { ADA, CONAN, GUEST }, { client = t.client, params = { ticket = "INC1" },
+      only = { "user=" .. ADA .. "," .. CONAN, "stage=contain,reclaim" }, except = { "action=groups.leave_all" } }))
+    assert.same({ ADA, CONAN }, names_of(plan))
+    local stages, actions = {}, plan.body.summary.by_action
+    for i, stage in ipairs(plan.body.stages) do stages[i] = stage.name end
+    assert.same({ "contain", "reclaim" }, stages)
+    assert.is_nil(actions["groups.leave_all"])
+    assert.equal(2, actions["account.disable"])
+    assert.truthy(actions["licenses.remove_all"] > 0)
+    assert.truthy(ob.show(plan):find("\nOnly user=ada@contoso.com,conan.o'brien@contoso.com, stage=contain,reclaim\n"
+      .. "Without action=groups.leave_all\n", 1, true))
+    assert.is_nil(t:plan(workflow(), { ADA }).body.selection)
+  end)
+
+  for _, case in ipairs {
+    { { only = { "user=" .. GRACE } }, "user=grace@contoso.com: nobody in the list is that" },
+    { { only = { "stage=contian" } }, "did you mean 'contain'" },
+    { { only = { "stage=contain" }, except = { "action=account.disable" } }, "nothing of the workflow is selected" },
+    { { except = { "user=" .. ADA } }, "nobody in the list is selected" },
+  } do
+    it("is refused for a part that is none: " .. case[2], function()
+      case[1].client = t.client
+      local plan, err = ob.plan(workflow(), { ADA }, case[1])
+      assert.is_nil(plan)
+      assert.equal("selection", err.code)
+      assert.truthy(err.message:find(case[2], 1, true), err.message)
+    end)
+  end
+
   -- ---- parameters and functions -----------------------------------------------------------------
 
   it("looks each person's manager up, and knows who has none", function()
@@ -374,6 +407,8 @@ return wf
     { "a parameter that is missing", 64, "--param ticket=", function() return "plan", "LEAVER", "--user", ADA end },
     { "a person nobody knows", 64, "matches nobody", function() return "plan", "LEAVER", "--user", "x@contoso.com",
       "--param", "ticket=INC1" end },
+    { "a stage to plan that is none", 64, "only stage=contian: there is no stage 'contian'", function()
+      return "plan", "CONTAIN", "--user", ADA, "--only", "stage=contian" end },
     { "two lists", 64, "one of them", function() return "plan", "LEAVER", "--user", ADA, "--users", "x" end },
     { "more people than allowed", 24, "exceeds", function() return "plan", "CONTAIN", "--users", "MANY" end },
     { "a plan that was changed", 23, "it was changed", function() return "show", "CHANGED" end },

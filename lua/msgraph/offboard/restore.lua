@@ -32,7 +32,8 @@ local DONE = { changed = true, verified = true, submitted = true }
 
 -- Done, or sent and nobody knows: that counts as done if it is so.
 local function may_be_done(op)
-  return DONE[op.state] or op.state ~= "planned" and op.attempts > 0 and (op.outcome == nil or op.outcome == "unknown")
+  local is_lost = op.attempts > 0 and (op.outcome == nil or op.outcome == "unknown")
+  return DONE[op.state] or is_lost and op.state ~= "planned"
 end
 
 -- What the inverse makes of the properties that a guard looks at.
@@ -45,11 +46,11 @@ end
 
 local function label_of(op) return op.desired.label or op.op_key end
 
-local function inverse_of(op, stage)
+local function inverse_of(op, stage, subject_id)
   local given, did = op.inverse, op.desired
   return {
-    key = op.op_key, stage = stage, action = op.action, action_version = op.action_ver, target_id = op.target_id,
-    name = did.name, danger = DANGER, sets = sets_of(op), label = "Undo: " .. label_of(op),
+    key = op.op_key, stage = stage, action = op.action, action_version = op.action_ver, subject_id = subject_id,
+    target_id = op.target_id, name = did.name, danger = DANGER, sets = sets_of(op), label = "Undo: " .. label_of(op),
     effect = given.effect or repeatable.is(given.method, given.path) and "converge" or "once",
     desired = { method = given.method, path = given.path, body = given.body,
       undoes = { method = did.method, path = did.path, body = did.body } },
@@ -63,7 +64,7 @@ local function items_of(subject, stages, selection)
     local op = subject.ops[i]
     local stage = stages[op.stage + 1].name
     if may_be_done(op) and selection:takes { stage = stage, action = op.action, danger = op.danger } then
-      items[#items + 1] = { op = op, stage = stage, undo = op.inverse and inverse_of(op, stage) }
+      items[#items + 1] = { op = op, stage = stage, undo = op.inverse and inverse_of(op, stage, subject.object_id) }
     end
   end
   return items
@@ -154,11 +155,11 @@ local function by_hand(person, item, why, system)
     table.insert(op.desired.hand_off.of, item.op.op_key)
     return
   end
+  system = system or SYSTEMS[item.op.action:match "^%w+"] or "entra"
   op = { key = item.op.op_key, stage = item.stage, action = item.op.action, action_version = item.op.action_ver,
-    target_id = person.id, name = person.account.userPrincipalName, effect = "once", danger = "safe",
-    label = "By hand, undo: " .. what,
-    desired = { hand_off = { system = system or SYSTEMS[item.op.action:match "^%w+"] or "entra", task = "undo", why = why,
-      of = { item.op.op_key } } } }
+    subject_id = person.id, target_id = person.id, name = person.account.userPrincipalName, effect = "once",
+    danger = "safe", label = "By hand, undo: " .. what,
+    desired = { hand_off = { system = system, task = "undo", why = why, of = { item.op.op_key } } } }
   person.tasks[key] = op
   table.insert(person.ops, op)
 end
@@ -194,7 +195,6 @@ local function compose(person, asked)
     elseif not item.undo then
       note(person, item, "note", item.op.desired.nothing_to_undo)
     elseif item.answer == "no" then
-      item.undo.subject_id = person.id
       table.insert(person.ops, item.undo)
     elseif DONE[item.op.state] then
       note(person, item, "unchanged", LEFT)

@@ -29,6 +29,7 @@ end
 local function parse_word(kind, word, known, into)
   local key, list = word:match "^([^=]*)=(.+)$"
   if not KEYS[key] then mistake(kind, word, "stage=…, action=…, danger=… or user=… is expected") end
+  if not list:find "[^,]" then mistake(kind, word, "it names nothing") end
   into[key] = into[key] or {}
   for value in list:gmatch "[^,]+" do
     if known[key] and not known[key][value] then
@@ -91,7 +92,7 @@ end
 ---@param people T[]
 ---@param names_of fun(person: T): string, string? a principal name, an object id
 ---@return T[]?
----@return string? reason a user is named who is not in the list
+---@return string? reason a user is named who is not in the list, or nobody is left
 function Selection:people(people, names_of)
   local chosen, unseen = {}, {}
   for _, kind in ipairs { "only", "except" } do
@@ -105,6 +106,7 @@ function Selection:people(people, names_of)
   end
   local name, kind = next(unseen)
   if name then return nil, ("%s user=%s: nobody in the list is that"):format(kind, name) end
+  if not chosen[1] then return nil, "nobody in the list is selected" end
   return chosen
 end
 
