@@ -134,6 +134,7 @@ M.HINTS = {
   workflow = "mend the workflow at the line that is named, or what it was given; msgraph check reads it without a "
     .. "tenant",
   subjects = "mend the list, or say in the workflow what is to become of names nobody has: require_match",
+  selection = "mend the name, or leave the option out: --only and --except name what there is",
   limits = "plan fewer people, or have whoever answers for the workflow raise its limits",
   plan_file = "check the name and the folder; a plan is made by msgraph plan",
   plan_newer = "use the version of msgraph that made it, or plan again",
