@@ -33,4 +33,20 @@ function M.leave(ctx, group)
   }
 end
 
+--- Whether a membership has ended. Asked of the person: a group may have thousands of members.
+---@return "yes"|"no"
+function M.has_left(g, op)
+  for _, group in ipairs(g.list("/users/%s/memberOf", op.subject_id, { select = { "id" } })) do
+    if group.id == op.target_id then return "no" end
+  end
+  return "yes"
+end
+
+--- Whether somebody is a member again.
+---@return "yes"|"no"|"gone"
+function M.is_back(g, op)
+  if M.has_left(g, op) == "no" then return "yes" end
+  return g.get("/groups/%s", op.target_id, { select = { "id" } }) and "no" or "gone"
+end
+
 return M

@@ -75,4 +75,11 @@ function M.probe(g, op)
   return adds and "no" or "yes"
 end
 
+--- Whether that has been undone.
+---@return "yes"|"no"
+function M.back(g, op)
+  op.desired = op.desired.undoes
+  return M.probe(g, op) == "yes" and "no" or "yes"
+end
+
 return M

@@ -71,12 +71,14 @@ function leave.plan(ctx, opts)
   end
 end
 
+local function is_ownership(op) return op.key:find "/%a+/[^/]+$" ~= nil end
+
 function leave.probe(g, op)
-  if op.key:find "/%a+/[^/]+$" then return ownership.probe(g, op) end
-  for _, member in ipairs(g.list("/groups/%s/members", op.target_id, { select = { "id" } })) do
-    if member.id == op.subject_id then return "no" end
-  end
-  return "yes"
+  return (is_ownership(op) and ownership.probe or util.has_left)(g, op)
+end
+
+function leave.back(g, op)
+  return (is_ownership(op) and ownership.back or util.is_back)(g, op)
 end
 
 -- ---- joining ------------------------------------------------------------------------------------

@@ -94,15 +94,21 @@ function remove.plan(ctx, opts)
   if has(opts.via, "group") then remove_inherited(ctx, by_group, names) end
 end
 
-function remove.probe(g, op)
-  if op.target_id ~= op.subject_id then -- a group was left
-    for _, member in ipairs(g.list("/groups/%s/members", op.target_id, { select = { "id" } })) do
-      if member.id == op.subject_id then return "no" end
-    end
-    return "yes"
-  end
+local function is_group(op) return op.target_id ~= op.subject_id end
+
+local function has_direct(g, op)
   local user = g.get("/users/%s", op.subject_id, { select = { "id", "licenseAssignmentStates" } })
-  return user and #split(user.licenseAssignmentStates) > 0 and "no" or "yes"
+  return user ~= nil and #split(user.licenseAssignmentStates) > 0
+end
+
+function remove.probe(g, op)
+  if is_group(op) then return util.has_left(g, op) end
+  return has_direct(g, op) and "no" or "yes"
+end
+
+function remove.back(g, op)
+  if is_group(op) then return util.is_back(g, op) end
+  return has_direct(g, op) and "yes" or "no"
 end
 
 return { remove }
