@@ -37,20 +37,22 @@ local function may_be_done(op)
 end
 
 -- What the inverse makes of the properties that a guard looks at.
-local function sets_of(op)
+local function sets_of(op, given)
   if not op.desired.sets then return nil end
-  local body, sets = json.decode(op.inverse.body), {}
+  local body, sets = json.decode(given.body), {}
   for name in pairs(op.desired.sets) do sets[name] = body[name] end
   return sets
 end
 
 local function label_of(op) return op.desired.label or op.op_key end
 
-local function inverse_of(op, stage, subject_id)
-  local given, did = op.inverse, op.desired
+-- The operation that undoes an item's.
+local function undoing(item, given)
+  local op, did = item.op, item.op.desired
   return {
-    key = op.op_key, stage = stage, action = op.action, action_version = op.action_ver, subject_id = subject_id,
-    target_id = op.target_id, name = did.name, danger = DANGER, sets = sets_of(op), label = "Undo: " .. label_of(op),
+    key = op.op_key, stage = item.stage, action = op.action, action_version = op.action_ver,
+    subject_id = item.person.id, target_id = op.target_id, name = did.name, danger = DANGER, sets = sets_of(op, given),
+    label = "Undo: " .. label_of(op),
     effect = given.effect or repeatable.is(given.method, given.path) and "converge" or "once",
     desired = { method = given.method, path = given.path, body = given.body,
       undoes = { method = did.method, path = did.path, body = did.body } },
@@ -58,13 +60,13 @@ local function inverse_of(op, stage, subject_id)
 end
 
 -- The last operation first.
-local function items_of(subject, stages, selection)
+local function items_of(person, ops, stages, selection)
   local items = {}
-  for i = #subject.ops, 1, -1 do
-    local op = subject.ops[i]
+  for i = #ops, 1, -1 do
+    local op = ops[i]
     local stage = stages[op.stage + 1].name
     if may_be_done(op) and selection:takes { stage = stage, action = op.action, danger = op.danger } then
-      items[#items + 1] = { op = op, stage = stage, undo = op.inverse and inverse_of(op, stage, subject.object_id) }
+      items[#items + 1] = { op = op, stage = stage, person = person }
     end
   end
   return items
@@ -72,9 +74,37 @@ end
 
 -- ---- what is so now -----------------------------------------------------------------------------
 
+local function is_deletion(item)
+  return item.op.target_id == item.person.id and item.op.desired.method == "DELETE"
+end
+
+local LATER <const> = "once the account is back: msgraph restore again"
+
+-- Of an account that the run has deleted, only that can be undone now: the rest of it is read when it is back.
+local function look_among_deleted(g, person)
+  local items = {}
+  for _, item in ipairs(person.items) do
+    if is_deletion(item) then table.insert(items, 1, item) else item.later = LATER end
+  end
+  person.account = items[1] and g.get("/directory/deletedItems/%s", person.id, { select = reads.ACCOUNT })
+  person.is_deleted = person.account ~= nil
+end
+
 local function read_account(g, person)
   person.account = g.get("/users/%s", person.id, { select = reads.ACCOUNT })
+  if not person.account then look_among_deleted(g, person) end
   return true
+end
+
+-- The inverse that was planned with the operation, or that the action knows now.
+local function find_inverse(g, item)
+  local op, action = item.op, actions.find(item.op.action)
+  local is_known = op.inverse or op.desired.hand_off or op.desired.no_inverse
+  if is_known or not (action and action.undo) then return op.inverse end
+  local given = action.undo(g, { key = op.op_key, subject_id = item.person.id, target_id = op.target_id,
+    desired = op.desired })
+  if not given then item.answer = "yes" end
+  return given
 end
 
 -- An operation of a plan as journals have it, for probes.
@@ -82,24 +112,25 @@ local function as_journaled(undo)
   return { op_key = undo.key, action = undo.action, target_id = undo.target_id, desired = undo.desired }
 end
 
-local function look(client, item, workflow)
-  local subject = { object_id = item.person.id }
-  local answer, err = recover.probe(client, subject, as_journaled(item.undo), workflow)
+local function look(o, g, item)
+  local given = find_inverse(g, item)
+  if not given then return true end
+  item.undo = undoing(item, given)
+  local answer, err = recover.probe(o.client, { object_id = item.person.id }, as_journaled(item.undo), o.workflow)
   if not answer then error(err, 0) end
   item.answer = answer
   return true
 end
 
-local function look_all(o, people, workflow)
+local function look_all(o, people)
   local g, list = reader.new(o.client), {}
   task.map(people, { batch = true }, function(person) return read_account(g, person) end)
   for _, person in ipairs(people) do
     for _, item in ipairs(person.account and person.items or {}) do
-      item.person = person
-      if item.undo then list[#list + 1] = item end
+      if not item.later then list[#list + 1] = item end
     end
   end
-  task.map(list, { batch = true }, function(item) return look(o.client, item, workflow) end)
+  task.map(list, { batch = true }, function(item) return look(o, g, item) end)
 end
 
 -- ---- one person ---------------------------------------------------------------------------------
@@ -136,10 +167,11 @@ end
 -- Why a person has to, of what the program can not bring back; nil: it can, or nobody has to.
 local function why_by_hand(item)
   local did = item.op.desired
+  if item.later then return nil end
   if did.hand_off then return "a person did it", did.hand_off.system end
   if item.answer == "gone" then return outcome.GONE end
   if item.answer and item.answer ~= "yes" and item.answer ~= "no" then return UNSEEN end
-  if item.undo or did.nothing_to_undo then return nil end
+  if item.answer or did.nothing_to_undo then return nil end
   return did.no_inverse or "there is no way back through Graph"
 end
 
@@ -192,8 +224,8 @@ local function compose(person, asked)
       note(person, item, "unchanged", ("a person was asked to undo it in run %s"):format(before:sub(1, 8)))
     elseif why then
       by_hand(person, item, why, system)
-    elseif not item.undo then
-      note(person, item, "note", item.op.desired.nothing_to_undo)
+    elseif not item.answer then
+      note(person, item, "note", item.later or item.op.desired.nothing_to_undo)
     elseif item.answer == "no" then
       table.insert(person.ops, item.undo)
     elseif DONE[item.op.state] then
@@ -220,9 +252,10 @@ end
 local function read_people(o, status, selection)
   local people = {}
   for subject in o.journal:subjects(o.run_id) do
-    people[#people + 1] = { id = subject.object_id, name = subject.label, data = {},
-      where = ("%d of run %s"):format(subject.subj, o.run_id:sub(1, 8)),
-      items = items_of(subject, status.run.options.stages, selection) }
+    local person = { id = subject.object_id, name = subject.label, data = {},
+      where = ("%d of run %s"):format(subject.subj, o.run_id:sub(1, 8)) }
+    person.items = items_of(person, subject.ops, status.run.options.stages, selection)
+    people[#people + 1] = person
   end
   local chosen, reason = selection:people(people, function(person) return person.name, person.id end)
   if not chosen then return fail("selection", reason) end
@@ -252,13 +285,21 @@ local function stages_of(options)
   return out
 end
 
+local function subject_of(person)
+  local subject = plans.subject_of(person)
+  if person.is_deleted then
+    subject.guard = { path = "/directory/deletedItems/" .. person.id .. "?$select=id", expect = { id = person.id } }
+  end
+  return subject
+end
+
 -- In the waves and with the limits of the run that is undone.
 local function body_of(o, status, people, selection)
   local options, now, me = status.run.options, o.now or os.time(), plans.who_plans(reader.new(o.client))
   local summary = plans.tally(people, { unmatched = {}, duplicates = {} })
   local ends, list = plans.wave_ends(options.waves, summary.people - summary.refused), {}
   plans.give_waves(people, ends)
-  for i, person in ipairs(people) do list[i] = plans.subject_of(person) end
+  for i, person in ipairs(people) do list[i] = subject_of(person) end
   return {
     tenant_id = status.run.tenant_id, endpoint = o.client.endpoint, workflow = options.workflow,
     restore = { run_id = o.run_id, journal = o.journal.path }, params = {}, selection = selection:plain(),
@@ -280,7 +321,7 @@ local function make(o)
   local people
   people, err = read_people(o, status, selection)
   if not people then return nil, err end
-  look_all(o, people, o.workflow)
+  look_all(o, people)
   local asked = tasks_before(o)
   for _, person in ipairs(people) do compose(person, asked) end
   return plans.seal(body_of(o, status, people, selection))
