@@ -309,6 +309,22 @@ describe("msgraph restore", function()
     assert.truthy(journal:verify_events(run.run_id))
   end)
 
+  it("makes nothing a second time, though two plans say so", function()
+    local t <close> = start()
+    local wf = ob.workflow { name = "spec", version = 1, protect = {} }
+    wf:stage("handover", { ob.actions.mailbox.remove_rules })
+    apply(t, wf, { ADA })
+    local one, two = assert(way_back(t)), assert(way_back(t, { now = os.time() - 1 }))
+    assert.equal("once", one.body.subjects[1].ops[1].effect)
+    assert.equal(0, msgraph(t, "apply", save(one, t.base .. ".1.plan")).code)
+    assert.matches("drifted=1 ", msgraph(t, "apply", save(two, t.base .. ".2.plan")).out)
+    local made = 0
+    for _, entry in ipairs(t.tenant:requests { method = "POST" }) do
+      made = made + (entry.path:find "/messageRules$" and 1 or 0)
+    end
+    assert.equal(1, made)
+  end)
+
   it("takes back what an own step patched, by what it patched", function()
     local t <close> = start()
     local file = t.base .. ".lua"

@@ -6,7 +6,7 @@ local runs = require "msgraph.cli.runs"
 local M = {
   name = "restore",
   summary = "Plan the way back from a run: what can be undone, and what a person has to.",
-  exits = { "done", "changes", "auth", "usage", "internal", "stopped", "interrupted" },
+  exits = { "done", "changes", "failed", "auth", "usage", "internal", "stopped", "interrupted" },
 }
 
 M.DESCRIPTION = [[

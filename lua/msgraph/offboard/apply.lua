@@ -221,11 +221,11 @@ local function unmet(subject, op)
   end
 end
 
--- Why an operation is not to be sent: its guard does not hold, or, of what undoes another, the person has been changed
--- since that was found to be wanted. Nil, err: it could not be read.
+-- Why an operation is not to be sent: its guard does not hold, or, of what undoes another, somebody has changed that
+-- since the plan was made (looked at when that is old, or would make a second one). Nil, err: it could not be read.
 local function why_not(self, subject, op)
   if op.guard.path then return broken(self, op.guard) end
-  if not op.desired.undoes or op.attempts > 0 or not is_old(self) then return nil end
+  if not op.desired.undoes or op.attempts > 0 or op.effect ~= "once" and not is_old(self) then return nil end
   local answer, err = recover.probe(self.client, subject, op, self:workflow())
   if answer == "yes" then return "it is no longer as the run left it" end
   return nil, err
