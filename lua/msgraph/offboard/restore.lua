@@ -140,21 +140,23 @@ local GONE <const> = "the account is gone: within 30 days it can be brought back
 local LEFT <const> = "it is no longer as the run left it: left alone"
 local UNSEEN <const> = "no read tells whether it still is as the run left it: look, then undo it by hand"
 
--- What people were asked to do by earlier ways back from this run: the ids of those, by person and operation.
+local function note_tasks(journal, run_id, asked)
+  for subject in journal:subjects(run_id) do
+    for _, op in ipairs(subject.ops) do
+      for _, key in ipairs(op.desired.hand_off and op.desired.hand_off.of or {}) do
+        asked[subject.object_id .. " " .. key] = run_id
+      end
+    end
+  end
+end
+
+-- What people were asked to undo in earlier ways back from this run: in which, by person and operation.
 local function tasks_before(o)
   local runs, err = o.journal:runs()
   if not runs then error(err, 0) end
   local asked = {}
   for _, run in ipairs(runs) do
-    if run.mode == "restore" and json.decode(run.options_json).undoes == o.run_id then
-      for subject in o.journal:subjects(run.run_id) do
-        for _, op in ipairs(subject.ops) do
-          for _, key in ipairs(op.desired.hand_off and op.desired.hand_off.of or {}) do
-            asked[subject.object_id .. " " .. key] = run.run_id
-          end
-        end
-      end
-    end
+    if json.decode(run.options_json).undoes == o.run_id then note_tasks(o.journal, run.run_id, asked) end
   end
   return asked
 end
