@@ -56,9 +56,9 @@ describe("action", function()
   end)
 
   it("account.disable leaves synced accounts to Active Directory", function()
-    local op = plan(a.account.disable, { onPremisesSyncEnabled = true, onPremisesSamAccountName = "o'brien" }).ops[1]
+    local op = plan(a.account.disable, { onPremisesSyncEnabled = true, onPremisesSecurityIdentifier = "S-1-5-21-7" }).ops[1]
     assert.equal("once", op.effect)
-    assert.equal("Disable-ADAccount -Identity 'o''brien'", op.desired.hand_off.powershell)
+    assert.equal("Disable-ADAccount -Identity 'S-1-5-21-7'", op.desired.hand_off.powershell)
   end)
 
   it("password.randomize says how a password is made, and holds none", function()
@@ -139,8 +139,9 @@ describe("action", function()
     assert.same({ "DELETE /groups/plain/members/" .. ME .. "/$ref", "DELETE /groups/team/members/" .. ME .. "/$ref",
       "by hand: leave-group", "by hand: leave-group", "by hand: leave-group" }, sent(person))
     assert.equal("POST", person.ops[1].inverse.method)
-    assert.equal("Remove-DistributionGroupMember -Identity 'mail' -Member '" .. ME .. "'",
-      person.ops[4].desired.hand_off.powershell)
+    assert.equal("Remove-DistributionGroupMember -Identity 'mail' -BypassSecurityGroupManagerCheck:$true "
+      .. "-Confirm:$false -Member '" .. ME .. "'", person.ops[4].desired.hand_off.powershell)
+    assert.is_nil(person.ops[5].desired.hand_off.powershell) -- of a group or user with no id on premises
   end)
 
   it("groups.leave_all gives what only leavers own to somebody first", function()

@@ -19,7 +19,8 @@ end
 
 local OUTCOMES = { plan_expired = "stale", plan_tampered = "stale", plan_changed = "stale", not_approved = "caps",
   plan_file = "usage", plan_newer = "usage", plan_used = "usage", other_tenant = "usage", unknown_id = "usage",
-  active_elsewhere = "usage", journal = "usage", journal_newer = "usage", in_use = "stopped", journal_busy = "stopped",
+  active_elsewhere = "usage", journal = "usage", results = "usage",
+  journal_newer = "usage", in_use = "stopped", journal_busy = "stopped",
   journal_full = "stopped", journal_readonly = "stopped", journal_damaged = "stopped", lease_lost = "stopped" }
 
 --- The option of those that work on a run.

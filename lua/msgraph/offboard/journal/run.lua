@@ -1,5 +1,5 @@
 -- lua/msgraph/offboard/journal/run.lua
---- A run as a whole: how it starts, which wave it is at, when it halts, what a person decides.
+--- A run as a whole: how it starts, which wave it is at, when it halts.
 local events = require "msgraph.offboard.journal.events"
 local failure = require "msgraph.offboard.journal.failure"
 local json = require "msgraph.json"
@@ -246,11 +246,28 @@ function M.drain(journal, run_id, reason, actor)
   end)
 end
 
+-- Who waits for a person's work, and who for what was commanded to be confirmed: by now it may be so. People who are
+-- at work in another run stay where they are.
+local GATED = [[UPDATE subject SET state = 'ready', due_at = 0 WHERE run_id = ? AND state = 'needs_human'
+  AND takeovers < ? AND EXISTS (SELECT 1 FROM op o WHERE o.run_id = subject.run_id AND o.subj = subject.subj
+    AND o.state = 'planned') AND NOT EXISTS (SELECT 1 FROM subject x WHERE x.tenant_id = subject.tenant_id
+    AND x.object_id = subject.object_id AND x.state IN ('ready','leased','waiting'))]]
+local CONFIRMED = [[UPDATE subject SET due_at = 0 WHERE run_id = ? AND state = 'waiting' AND stage = ?]]
+
+local function look_again(db, run)
+  local count = must(db:exec(GATED, run.run_id, workers.POISON))
+  for i, stage in ipairs(json.decode(run.options_json).stages or {}) do
+    if stage.wait_for then must(db:exec(CONFIRMED, run.run_id, i - 1)) end
+  end
+  return count
+end
+
 --- journal:reopen
 function M.reopen(journal, run_id, actor)
   return journal:transact(function(db)
     local run = journal:lock_run(db, run_id)
-    if run.state == "open" or run.state == "done" then return true end
+    local count = look_again(db, run)
+    if run.state == "open" or run.state == "done" and count == 0 then return true end
     must(db:exec("UPDATE run SET accepted_failed = ?, accepted_human = ? WHERE run_id = ?",
       people(db, run_id, "failed"), people(db, run_id, "needs_human"), run_id))
     set_state(db, run, "open", nil, { actor = actor })
@@ -258,95 +275,6 @@ function M.reopen(journal, run_id, actor)
   end)
 end
 
--- ---- what a person decides ----------------------------------------------------------------------------
-
-local TO_STATE = { done = "changed", redo = "planned", skip = "skipped" }
-
--- Who is claimed is the worker's; when that one is dead, the next resume takes over first.
-local function check_free(subject)
-  if subject.state ~= "leased" then return end
-  failure.raise("in_use", ("%s is claimed by worker %s: wait until that one is done, or resume the run if it died")
-    :format(subject.label, subject.owner))
-end
-
-local RESOLVE = [[UPDATE op SET state = ?, reason = ?, evidence_json = ?, next_at = 0
-  WHERE run_id = ? AND subj = ? AND op = ?]]
-
-local function resolve_op(db, o, subject)
-  local op = must(db:one("SELECT op, state FROM op WHERE run_id = ? AND subj = ? AND op_key = ?", o.run_id, o.subj,
-    o.op_key))
-  if not op then failure.raise("unknown_id", ("%s has no operation %s"):format(subject.label, o.op_key)) end
-  if not states.RESOLVABLE[op.state] then
-    failure.raise("in_use", ("%s of %s is %s: there is nothing to decide"):format(o.op_key, subject.label, op.state))
-  end
-  must(db:exec(RESOLVE, TO_STATE[o.as], "decided by " .. o.actor, json.encode { by = o.actor, note = o.note }, o.run_id,
-    o.subj, op.op))
-  return op
-end
-
-local OP_STATES = "SELECT stage, state FROM op WHERE run_id = ? AND subj = ?"
-
--- Where a person stands after a decision: on with what is planned, or at an end.
-local function place(db, o)
-  local ops = must(db:all(OP_STATES, o.run_id, o.subj))
-  local stage = first_stage(ops)
-  if stage then return "ready", stage end
-  if has_state(ops, "needs_human") then return "needs_human", 0 end
-  return has_state(ops, "failed") and "failed" or "done", 0
-end
-
-local SKIP = [[UPDATE op SET state = 'skipped', reason = ?
-  WHERE run_id = ? AND subj = ? AND state IN ('planned','needs_approval')]]
-local LEAVE = "UPDATE op SET state = 'needs_human' WHERE run_id = ? AND subj = ? AND state = 'unknown'"
-
--- What may have been carried out stays somebody's to look at.
-local function skip_rest(db, o)
-  must(db:exec(SKIP, "decided by " .. o.actor, o.run_id, o.subj))
-  must(db:exec(LEAVE, o.run_id, o.subj))
-end
-
-local ACTIVE = { ready = true, waiting = true }
-
-local function check_elsewhere(db, subject, state)
-  if ACTIVE[subject.state] or not ACTIVE[state] then return end
-  local other = must(db:one(ELSEWHERE, subject.tenant_id, subject.object_id))
-  if not other then return end
-  failure.raise("active_elsewhere", ("%s: at work in run %s"):format(subject.label, other.run_id),
-    { subjects = { { object_id = subject.object_id, label = subject.label, run_id = other.run_id } } })
-end
-
-local PLACE = [[UPDATE subject SET state = ?, stage = ?, due_at = 0, owner = NULL, takeovers = 0
-  WHERE run_id = ? AND subj = ?]]
-
-local function find_subject(db, o)
-  local subject = must(db:one("SELECT * FROM subject WHERE run_id = ? AND subj = ?", o.run_id, o.subj))
-  if not subject then failure.raise("unknown_id", ("run %s has no subject %s"):format(o.run_id, tostring(o.subj))) end
-  return subject
-end
-
-local function decide(db, o, subject)
-  local op = o.op_key and resolve_op(db, o, subject)
-  local skipped = not op and o.as == "skip"
-  if skipped then skip_rest(db, o) end
-  local state, stage = place(db, o)
-  if skipped and state == "done" then state = "skipped" end
-  check_elsewhere(db, subject, state)
-  must(db:exec(PLACE, state, stage, o.run_id, o.subj))
-  return state, { kind = op and "op.resolved" or "subject.resolved", subj = o.subj, op = op and op.op or nil,
-    data = { as = o.as, actor = o.actor, note = o.note, op_key = o.op_key, from = (op or subject).state } }
-end
-
---- journal:resolve
-function M.resolve(journal, o)
-  return journal:transact(function(db)
-    local run = journal:lock_run(db, o.run_id)
-    local subject = find_subject(db, o)
-    check_free(subject)
-    local state, event = decide(db, o, subject)
-    events.append(db, o.run_id, { event })
-    if state == "ready" and run.state == "done" then set_state(db, run, "open", nil, { actor = o.actor }) end
-    return true
-  end)
-end
+M.first_stage, M.has_state, M.set_state, M.ELSEWHERE = first_stage, has_state, set_state, ELSEWHERE -- for decisions
 
 return M
