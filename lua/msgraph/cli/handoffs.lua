@@ -36,14 +36,17 @@ end
 
 local SHORT = { ["active-directory"] = "ad" }
 
+local function take_in_command(run_id, args, base)
+  return runs.command("handoffs", run_id, args) .. " --take-in " .. shell.quote(base .. "-results.csv")
+end
+
 local function head_of(run_id, args, base)
   local head = { ("Run %s. Tell what became of a task with its number:"):format(run_id), "",
     "    " .. runs.command("resolve", run_id, args) .. " NUMBER --as done --note '…'" }
   if base then
     local script = base:match "[^/]*$" .. ".ps1"
     table.move({ "", ("Or run `%s`, which does those that have a command, and then:"):format(script), "",
-      "    " .. runs.command("handoffs", run_id, args) .. " --take-in " .. shell.quote(base .. "-results.csv") }, 1, 4,
-      #head + 1, head)
+      "    " .. take_in_command(run_id, args, base) }, 1, 4, #head + 1, head)
   end
   return head
 end
@@ -58,7 +61,10 @@ local function write_list(list, run_id, tenant_id, args)
   local base = args.out .. (SHORT[list.system] or list.system)
   local script = offboard.worklist.script(list, run_id, tenant_id)
   local ok, reason = write(base .. ".md", offboard.worklist.page(list, head_of(run_id, args, script and base)))
-  if ok and script then ok, reason = write(base .. ".ps1", script) end
+  if ok and script then
+    ok, reason = write(base .. ".ps1", script)
+    if ok then terminal.out("run it, then: " .. take_in_command(run_id, args, base) .. "\n") end
+  end
   return ok, reason
 end
 

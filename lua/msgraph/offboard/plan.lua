@@ -233,7 +233,8 @@ end
 local function stages_of(wf)
   local out = {}
   for i, stage in ipairs(wf.stages) do
-    out[i] = { name = stage.name, after = json.array(stage.after), on_error = stage.on_error, wait = stage.wait }
+    out[i] = { name = stage.name, after = json.array(stage.after), on_error = stage.on_error, wait = stage.wait,
+      wait_for = stage.wait_for }
   end
   return out
 end

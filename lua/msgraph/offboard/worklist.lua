@@ -46,6 +46,19 @@ function M.of(journal, run_id)
   return lists
 end
 
+--- Whether there is any.
+---@param journal msgraph.Journal
+---@param run_id string
+---@return boolean
+function M.is_open(journal, run_id)
+  for subject in journal:subjects(run_id) do
+    for _, op in ipairs(subject.ops) do
+      if op.state == "needs_human" and op.desired.hand_off then return true end
+    end
+  end
+  return false
+end
+
 -- ---- the page -----------------------------------------------------------------------------------
 
 local TITLES = { exchange = "Exchange Online", ["active-directory"] = "Active Directory", entra = "Entra" }
