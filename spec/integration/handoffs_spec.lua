@@ -187,7 +187,7 @@ describe("msgraph verify", function()
     local t <close> = start(1)
     apply(t, workflow { { "contain", { a.account.disable } } })
     local folder = helper.sh("mktemp -d"):match "%S+"
-    if not os.execute("mount -t tmpfs none " .. folder .. " 2>/dev/null") then return pending "nothing may be mounted" end
+    if not os.execute("mount -t tmpfs none " .. folder .. " 2>/dev/null") then return pending "no mounting here" end
     helper.sh(("cp %s.journal %s/.journal && mount -o remount,ro %s"):format(t.base, folder, folder))
     t.base = folder .. "/"
     local verified = msgraph(t, "verify")

@@ -56,7 +56,8 @@ describe("action", function()
   end)
 
   it("account.disable leaves synced accounts to Active Directory", function()
-    local op = plan(a.account.disable, { onPremisesSyncEnabled = true, onPremisesSecurityIdentifier = "S-1-5-21-7" }).ops[1]
+    local op = plan(a.account.disable, { onPremisesSyncEnabled = true,
+      onPremisesSecurityIdentifier = "S-1-5-21-7" }).ops[1]
     assert.equal("once", op.effect)
     assert.equal("Disable-ADAccount -Identity 'S-1-5-21-7'", op.desired.hand_off.powershell)
   end)
@@ -182,8 +183,10 @@ describe("action", function()
   it("grants.remove_all withdraws consents, and could give them back", function()
     local person = plan(a.grants.remove_all, nil, { oauth_grants = { { id = "g", clientId = "c",
       consentType = "Principal",
-      principalId = ME, resourceId = "r", scope = " User.Read" } } })
+      principalId = ME, resourceId = "r", scope = " User.Read" } } },
+      { ["/servicePrincipals"] = { { id = "c", displayName = "Wiki" } } })
     assert.same({ "DELETE /oauth2PermissionGrants/g" }, sent(person))
+    assert.equal("Withdraw the consent to Wiki (User.Read)", person.ops[1].label)
     assert.equal(" User.Read", json.decode(person.ops[1].inverse.body).scope)
   end)
 
