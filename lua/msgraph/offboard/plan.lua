@@ -15,7 +15,7 @@
 --   params = { name = value }      -- as given; a person as an object id, ob.manager as { manager = true }
 --   created_at, expires_at         -- Unix seconds;   created_by: principal name, or "an application"
 --   stages = { { name, after = { names }, on_error = "continue"|"skip-subject"|"stop", wait = seconds,
---                                  -- wait_for? = "confirmed" } }
+--                wait_for? = "confirmed" } }
 --                                  -- in an order in which each stands after those it comes after
 --   limits = { waves = { counts }, halt = { failed?, needs_human?, first_wave_failed? }, … }  -- as the workflow says,
 --                                  -- but waves: how many people in all have been begun when each wave ends
