@@ -142,7 +142,11 @@ describe("action", function()
     assert.equal("POST", person.ops[1].inverse.method)
     assert.equal("Remove-DistributionGroupMember -Identity 'mail' -BypassSecurityGroupManagerCheck:$true "
       .. "-Confirm:$false -Member '" .. ME .. "'", person.ops[4].desired.hand_off.powershell)
-    assert.is_nil(person.ops[5].desired.hand_off.powershell) -- of a group or user with no id on premises
+    assert.is_nil(person.ops[5].desired.hand_off.powershell) -- who is not of Active Directory is in no group of it
+    person = plan(a.groups.leave_all, { onPremisesSecurityIdentifier = "S-1-5-21-7" }, { owned_objects = {},
+      memberships = { group("synced", { onPremisesSyncEnabled = true, onPremisesSecurityIdentifier = "S-1-5-21-9" }) } })
+    assert.equal("Remove-ADGroupMember -Identity 'S-1-5-21-9' -Confirm:$false -Members 'S-1-5-21-7'",
+      person.ops[1].desired.hand_off.powershell)
   end)
 
   it("groups.leave_all gives what only leavers own to somebody first", function()

@@ -127,6 +127,8 @@ function Connect-System($tenant) { }
 -- Read in another encoding, a letter could end a text early: nothing is done then. "Not a member" is what was wanted.
 local BODY <const> = [[
 
+# Work that msgraph handed off. Each task is done by itself, and what became of it stands in the file of results beside
+# this one, to be taken back in. It may be run again: what is done is left alone.
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 if ('é'.Length -ne 1) { throw 'This file was read in a wrong encoding: it is UTF-8, with a byte order mark.' }
