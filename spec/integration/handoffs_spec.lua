@@ -104,6 +104,12 @@ describe("msgraph handoffs", function()
     assert.equal(0, result.code, result.err)
     assert.equal(2, sent(t, "assignLicense"))
     assert.matches("nothing is left for people", msgraph(t, "handoffs").out)
+
+    t.tenant:change_user(t.people[1], { mailboxPurpose = "shared" })
+    local verified = msgraph(t, "verify") -- nobody can read who is hidden; the other's mailbox is as it was
+    assert.equal(21, verified.code)
+    assert.matches("changed=2 .*verified=3 .*drifted=1 ", verified.out)
+    assert.matches("drifted +%S+ Make the mailbox a shared one\n", verified.out)
   end)
 
   it("refuses a file that is not this run's, and takes nothing of it in", function()

@@ -143,8 +143,9 @@ describe("action", function()
     assert.equal("Remove-DistributionGroupMember -Identity 'mail' -BypassSecurityGroupManagerCheck:$true "
       .. "-Confirm:$false -Member '" .. ME .. "'", person.ops[4].desired.hand_off.powershell)
     assert.is_nil(person.ops[5].desired.hand_off.powershell) -- who is not of Active Directory is in no group of it
+    local synced = group("synced", { onPremisesSyncEnabled = true, onPremisesSecurityIdentifier = "S-1-5-21-9" })
     person = plan(a.groups.leave_all, { onPremisesSecurityIdentifier = "S-1-5-21-7" }, { owned_objects = {},
-      memberships = { group("synced", { onPremisesSyncEnabled = true, onPremisesSecurityIdentifier = "S-1-5-21-9" }) } })
+      memberships = { synced } })
     assert.equal("Remove-ADGroupMember -Identity 'S-1-5-21-9' -Confirm:$false -Members 'S-1-5-21-7'",
       person.ops[1].desired.hand_off.powershell)
   end)

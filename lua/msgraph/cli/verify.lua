@@ -13,9 +13,10 @@ local M = {
 
 M.DESCRIPTION = [[
 Reads every operation that a run has done, or left to people: verified (it is so), submitted (asked for, not there
-yet: a device that has not checked in), drifted (it is not so, or no longer), unknown (no read tells), human (left to
-people, and no read shows it done). Nothing is changed in the tenant. What is verified is written to the journal, so
-that status and report tell it, and resume goes on with what waited for it.]]
+yet: a device that has not checked in), drifted (it is not so, or no longer), unknown (no read tells), changed (none
+does, but a person said it is done), human (left to people, and nothing shows it done). Nothing is changed in the
+tenant. What is verified is written to the journal, so that status and report tell it, and resume goes on with what
+waited for it.]]
 
 M.EXAMPLES = [[
 Examples:

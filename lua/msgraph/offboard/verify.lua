@@ -14,8 +14,8 @@ local AT_ONCE <const> = 500 -- operations a transaction
 ---@class msgraph.offboard.Finding
 ---@field subject msgraph.journal.Subject
 ---@field op msgraph.journal.Op
----@field found "verified"|"submitted"|"drifted"|"unknown"|"needs_human"  submitted: asked for, not there yet; unknown:
----   no read tells; needs_human: a person's still, for all a read tells
+---@field found "verified"|"submitted"|"drifted"|"unknown"|"changed"|"needs_human"  submitted: asked for, not there yet;
+---   unknown: no read tells; changed: none does, but a person said so; needs_human: a person's still
 ---@field err? msgraph.Error why it could not be read
 
 local FOUND = { yes = "verified", pending = "submitted", no = "drifted" }
@@ -23,7 +23,11 @@ local FOUND = { yes = "verified", pending = "submitted", no = "drifted" }
 local function look(client, item, workflow)
   local answer, err = recover.probe(client, item.subject, item.op, workflow, SKEW)
   item.found, item.err = FOUND[answer] or "unknown", err
-  if item.op.state == "needs_human" and answer ~= "yes" then item.found = "needs_human" end
+  if item.op.state == "needs_human" and answer ~= "yes" then
+    item.found = "needs_human"
+  elseif item.op.desired.hand_off and answer == "cannot_tell" then
+    item.found = "changed"
+  end
 end
 
 --- Reads every operation of a run that was done, or is a person's.
