@@ -80,7 +80,7 @@ local function find_subject(db, o)
   return subject
 end
 
--- Puts a person where a decision leaves him; who has work left anyway stays where he is, with what he waits for.
+-- Puts a person where a decision leaves him.
 local function put(db, o, subject, skipped)
   local state, stage = place(db, o)
   if skipped and state == "done" then state = "skipped" end
@@ -89,6 +89,7 @@ local function put(db, o, subject, skipped)
   return state
 end
 
+-- Who has work left anyway stays where he is, with what he waits for.
 local function decide(db, o, subject)
   local op = o.op_key and resolve_op(db, o, subject)
   local skipped = not op and o.as == "skip"
@@ -119,10 +120,15 @@ end
 
 -- ---- what people did by hand, and what reads show -----------------------------------------------------
 
--- One result of a person's work: what it counts as, and its event.
+-- Lets a person go on who waited for somebody's work; one whose workers died waits for more than that. True: he does.
+local function go_on(db, o, subject)
+  if subject.state ~= "needs_human" or subject.takeovers >= workers.POISON then return false end
+  return put(db, { run_id = o.run_id, subj = subject.subj }, subject) == "ready"
+end
+
+-- One result of a person's work: what it counts as, its event, and whether the person goes on.
 local function hand_in_one(db, o, item)
-  local where = { run_id = o.run_id, subj = item.subj, op_key = item.op_key }
-  local subject = find_subject(db, where)
+  local subject = find_subject(db, { run_id = o.run_id, subj = item.subj })
   local op = must(db:one("SELECT op, state, reason FROM op WHERE run_id = ? AND subj = ? AND op_key = ?", o.run_id,
     item.subj, item.op_key))
   if not op then failure.raise("unknown_id", ("%s has no operation %s"):format(subject.label, item.op_key)) end
@@ -131,11 +137,9 @@ local function hand_in_one(db, o, item)
   local who = { by = item.by, at = item.at, note = item.message, taken_in_by = o.actor }
   must(db:exec(RESOLVE, item.done and "changed" or "needs_human", item.done and "done by " .. item.by or item.message,
     json.encode(who), o.run_id, item.subj, op.op))
-  local state = subject.state
-  if not ACTIVE[state] then state = put(db, where, subject) end
-  who.op_key, who.from, who.as, who.actor = item.op_key, op.state, item.done and "done" or "failed", o.actor
-  return item.done and "done" or "failed", { kind = "op.resolved", subj = item.subj, op = op.op, data = who },
-    state == "ready"
+  who.op_key, who.from, who.as = item.op_key, op.state, item.done and "done" or "failed"
+  return who.as, { kind = "op.resolved", subj = item.subj, op = op.op, data = who },
+    item.done and go_on(db, o, subject)
 end
 
 --- journal:hand_in
@@ -154,7 +158,7 @@ end
 
 local CONFIRM = "UPDATE op SET state = 'verified' WHERE run_id = ? AND subj = ? AND op = ?"
 
--- Moves what a read shows to be done; nothing while somebody is at work on that person, here or in another run.
+-- Moves what a read shows to be done; nothing of a person whom a worker has. Who is in another run does not go on.
 local function confirm_one(db, o, item)
   local subject = find_subject(db, { run_id = o.run_id, subj = item.subj })
   local op = must(db:one("SELECT state, op_key FROM op WHERE run_id = ? AND subj = ? AND op = ?", o.run_id, item.subj,
@@ -163,9 +167,7 @@ local function confirm_one(db, o, item)
   must(db:exec(CONFIRM, o.run_id, item.subj, item.op))
   local event = { kind = "op.verified", subj = item.subj, op = item.op,
     data = { op_key = op.op_key, from = op.state, probe = "yes", actor = o.actor } }
-  local idle = subject.state == "needs_human" and subject.takeovers < workers.POISON
-  if not idle or is_elsewhere(db, subject) then return event, false end
-  return event, put(db, { run_id = o.run_id, subj = item.subj }, subject) == "ready"
+  return event, not is_elsewhere(db, subject) and go_on(db, o, subject)
 end
 
 --- journal:confirm
