@@ -218,6 +218,19 @@ describe("a plan", function()
     assert.same({}, t:plan(wf, { ADA, CONAN }, { heir = CONAN }):hands_off(ADA)) -- he leaves as well
   end)
 
+  it("calls the apps that consents were given to by their names, or ids where those may not be read", function()
+    local wf = workflow(nil, { ob.actions.grants.remove_all })
+    assert.same({ "Withdraw the consent to Wiki (User.Read Mail.Read)" }, t:plan(wf, { ADA, CONAN }):does(ADA))
+    local asked = 0
+    for _, entry in ipairs(t.tenant:requests()) do
+      asked = asked + (entry.path:find "/servicePrincipals" and 1 or 0)
+    end
+    assert.equal(1, asked) -- whoever gave it
+    t.tenant:fault { kind = "status", status = 403, path = "/servicePrincipals", times = 1 }
+    assert.truthy(t:plan(wf, { ADA }):does(ADA)[1]:find "^Withdraw the consent to %x+%-[%x-]+ %(User.Read Mail.Read%)$")
+    t.tenant:clear_faults()
+  end)
+
   for _, case in ipairs {
     { {}, "the param 'ticket' is missing" },
     { { ticket = "4711" }, 'must be a text that matches "^INC%d+$"' },

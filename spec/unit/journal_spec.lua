@@ -640,6 +640,84 @@ describe("a person's decision", function()
   end)
 end)
 
+describe("what a read shows", function()
+  local DONE = { op("mail", { state = "needs_human" }), op("retire", { effect = "command" }),
+    op("late", { stage = 1 }) }
+
+  local function submitted()
+    local j, run, w = at_work(people(1, DONE))
+    assert(w:claim())
+    local a = intend(w, 1, 2)
+    assert(w:settle { { subj = 1, op = 2, n = a.n, state = "submitted" } })
+    return j, run, w
+  end
+
+  local function confirm(j, run, n) return j:confirm { run_id = run, actor = "ada", ops = { { subj = 1, op = n } } } end
+
+  it("is verified from then on, once, with an event", function()
+    local j, run, w = submitted()
+    assert(w:release { { subj = 1, state = "waiting", stage = 1, due_at = NEVER } })
+    assert.equal(1, confirm(j, run, 2))
+    assert.equal(0, confirm(j, run, 2))
+    local _, subject = state_of(j, run, 1)
+    assert.same({ "verified", "waiting", NEVER }, { subject.ops[2].state, subject.state, subject.due_at })
+    local last
+    for e in j:events(run) do last = e end
+    assert.same({ "op.verified", { op_key = "retire", from = "submitted", probe = "yes", actor = "ada" } },
+      { last.kind, last.data })
+    assert.truthy(j:verify_events(run))
+    j:close()
+  end)
+
+  it("moves nothing of somebody who is being worked on", function()
+    local j, run, w = submitted()
+    assert.equal(0, confirm(j, run, 2))
+    assert.equal("submitted", select(2, state_of(j, run, 1)).ops[2].state)
+    assert(w:leave())
+    j:close()
+  end)
+
+  it("lets those go on who waited for a person, unless they are in another run", function()
+    for _, elsewhere in ipairs { false, true } do
+      local j, run, w = submitted()
+      assert(w:release { { subj = 1, state = "needs_human", stage = 1 } })
+      assert.equal("done", j:advance(run).state)
+      if elsewhere then start(j, people(1)) end
+      assert.equal(1, confirm(j, run, 1))
+      local _, subject = state_of(j, run, 1)
+      assert.same({ "verified", elsewhere and "needs_human" or "ready", elsewhere and "done" or "open" },
+        { subject.ops[1].state, subject.state, j:status(run).run.state })
+      j:close()
+    end
+  end)
+
+  it("is looked for again by a run that is resumed, of those who wait for it", function()
+    for _, case in ipairs { { "needs_human", 0, "ready" }, { "needs_human", 3, "needs_human" },
+      { "waiting", 0, "waiting" } } do
+      local stages = { { name = "a" }, { name = "b", wait_for = "confirmed" } }
+      local j, run, w = at_work(people(1, DONE), { stages = stages })
+      assert(w:claim())
+      assert(w:settle { { subj = 1, op = 2, state = "skipped" } })
+      assert(w:release { { subj = 1, state = case[1], stage = 1, due_at = NEVER } })
+      assert(j.db:exec("UPDATE subject SET takeovers = ?", case[2]))
+      assert(j:advance(run))
+      assert(j:reopen(run, "ada"))
+      local _, subject = state_of(j, run, 1)
+      assert.equal(case[3], subject.state)
+      assert.equal(case[3] == "needs_human" and NEVER or 0, subject.due_at)
+      assert.equal(case[3] == "needs_human" and "done" or "open", j:status(run).run.state)
+      j:close()
+    end
+  end)
+
+  it("is the only thing but a decision that settles what is a person's", function()
+    local human = { state = "needs_human", effect = "once" }
+    assert.is_true(states.may(human, { state = "verified", probe = "yes" }))
+    assert.is_nil(states.may(human, { state = "verified", probe = "pending" }))
+    assert.is_nil(states.may(human, { state = "planned", probe = "no" }))
+  end)
+end)
+
 describe("the events of a run", function()
   local function journal_with_events()
     local j, run, w = at_work(people(3))

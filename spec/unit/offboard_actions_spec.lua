@@ -56,9 +56,10 @@ describe("action", function()
   end)
 
   it("account.disable leaves synced accounts to Active Directory", function()
-    local op = plan(a.account.disable, { onPremisesSyncEnabled = true, onPremisesSamAccountName = "o'brien" }).ops[1]
+    local op = plan(a.account.disable, { onPremisesSyncEnabled = true,
+      onPremisesSecurityIdentifier = "S-1-5-21-7" }).ops[1]
     assert.equal("once", op.effect)
-    assert.equal("Disable-ADAccount -Identity 'o''brien'", op.desired.hand_off.powershell)
+    assert.equal("Disable-ADAccount -Identity 'S-1-5-21-7'", op.desired.hand_off.powershell)
   end)
 
   it("password.randomize says how a password is made, and holds none", function()
@@ -139,8 +140,14 @@ describe("action", function()
     assert.same({ "DELETE /groups/plain/members/" .. ME .. "/$ref", "DELETE /groups/team/members/" .. ME .. "/$ref",
       "by hand: leave-group", "by hand: leave-group", "by hand: leave-group" }, sent(person))
     assert.equal("POST", person.ops[1].inverse.method)
-    assert.equal("Remove-DistributionGroupMember -Identity 'mail' -Member '" .. ME .. "'",
-      person.ops[4].desired.hand_off.powershell)
+    assert.equal("Remove-DistributionGroupMember -Identity 'mail' -BypassSecurityGroupManagerCheck:$true "
+      .. "-Confirm:$false -Member '" .. ME .. "'", person.ops[4].desired.hand_off.powershell)
+    assert.is_nil(person.ops[5].desired.hand_off.powershell) -- who is not of Active Directory is in no group of it
+    local synced = group("synced", { onPremisesSyncEnabled = true, onPremisesSecurityIdentifier = "S-1-5-21-9" })
+    person = plan(a.groups.leave_all, { onPremisesSecurityIdentifier = "S-1-5-21-7" }, { owned_objects = {},
+      memberships = { synced } })
+    assert.equal("Remove-ADGroupMember -Identity 'S-1-5-21-9' -Confirm:$false -Members 'S-1-5-21-7'",
+      person.ops[1].desired.hand_off.powershell)
   end)
 
   it("groups.leave_all gives what only leavers own to somebody first", function()
@@ -181,8 +188,10 @@ describe("action", function()
   it("grants.remove_all withdraws consents, and could give them back", function()
     local person = plan(a.grants.remove_all, nil, { oauth_grants = { { id = "g", clientId = "c",
       consentType = "Principal",
-      principalId = ME, resourceId = "r", scope = " User.Read" } } })
+      principalId = ME, resourceId = "r", scope = " User.Read" } } },
+      { ["/servicePrincipals"] = { { id = "c", displayName = "Wiki" } } })
     assert.same({ "DELETE /oauth2PermissionGrants/g" }, sent(person))
+    assert.equal("Withdraw the consent to Wiki (User.Read)", person.ops[1].label)
     assert.equal(" User.Read", json.decode(person.ops[1].inverse.body).scope)
   end)
 

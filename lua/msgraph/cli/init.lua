@@ -29,7 +29,8 @@ M.EXITS = {
 
 local COMMANDS = {
   "login", "logout", "whoami", "profiles", "doctor", "remove_all_devices", "request", "permissions", "plan",
-  "show", "approve", "apply", "resume", "status", "verify", "resolve", "restore", "report", "check", "actions", "sim",
+  "show", "approve", "apply", "resume", "status", "verify", "resolve", "handoffs", "restore", "report", "check",
+  "actions", "sim",
   "completion",
 }
 for i, name in ipairs(COMMANDS) do

@@ -4,7 +4,7 @@ local M = setmetatable({}, { __index = function(_, name) return require("msgraph
 
 local COMMANDS = {
   plan = true, show = true, approve = true, apply = true, resume = true, status = true, verify = true, resolve = true,
-  restore = true, report = true, check = true, actions = true,
+  handoffs = true, restore = true, report = true, check = true, actions = true,
 }
 
 --- Why a command can not run here; nil when it can.

@@ -54,6 +54,8 @@ function M.run(args)
   if not run_id then return outcome, message end
   local points = offboard.report.open_points(journal, run_id)
   show_points(points)
+  local given, seen = offboard.report.commands(journal, run_id)
+  if given > 0 then terminal.out(("commands: %d, seen to be carried out: %d\n"):format(given, seen)) end
   local chain, problem = journal:verify_events(run_id)
   if not chain then return runs.ending(problem) end
   terminal.out(("events: %d, last hash %s\n"):format(chain.count, chain.hash))

@@ -20,7 +20,7 @@ end
 
 local OUTCOMES = { plan_expired = "stale", plan_tampered = "stale", plan_changed = "stale", not_approved = "caps",
   plan_file = "usage", plan_newer = "usage", plan_used = "usage", other_tenant = "usage", unknown_id = "usage",
-  active_elsewhere = "usage", journal = "usage", journal_newer = "usage", selection = "usage",
+  active_elsewhere = "usage", journal = "usage", journal_newer = "usage", selection = "usage", results = "usage",
   subjects = "usage", in_use = "stopped", journal_busy = "stopped",
   journal_full = "stopped", journal_readonly = "stopped", journal_damaged = "stopped", lease_lost = "stopped" }
 
@@ -103,14 +103,18 @@ local function outcome_of(status, engine)
   return "done"
 end
 
-local function next_of(status, args, run_id)
+local function next_of(journal, status, args, run_id)
   local ops = status.ops
   if status.run.state ~= "done" then return M.command("resume", run_id, args, true) end
   if count(ops, "needs_approval") > 0 then return M.command("resume", run_id, args, true) end
+  if not args.first and count(ops, "failed", "drifted", "unknown") > 0 then return M.command("report", run_id, args) end
+  if count(ops, "needs_human") > 0 and offboard.worklist.is_open(journal, run_id) then
+    return M.command("handoffs", run_id, args) .. " --out " .. shell.quote(args.journal:gsub("%.journal$", "") .. "-")
+  end
   if args.first then
     return M.command("resolve", run_id, args) .. " " .. shell.quote(args.first) .. " --as done --note '…'"
   end
-  if count(ops, "failed", "needs_human", "drifted", "unknown") > 0 then return M.command("report", run_id, args) end
+  if count(ops, "needs_human") > 0 then return M.command("report", run_id, args) end
   return M.command("verify", run_id, args, true)
 end
 
@@ -131,7 +135,7 @@ function M.recap(journal, run_id, args, engine)
     terminal.note(("nobody is due before %s"):format(os.date("!%Y-%m-%d %H:%M UTC", status.next_due_at // 1000)))
   end
   terminal.out(offboard.report.recap(status.ops) .. "\n")
-  terminal.out("next: " .. next_of(status, args, run_id) .. "\n")
+  terminal.out("next: " .. next_of(journal, status, args, run_id) .. "\n")
   return outcome_of(status, engine)
 end
 

@@ -7,6 +7,7 @@
 local actions = require "msgraph.offboard.actions"
 local commit = require "msgraph.offboard.commit"
 local errors = require "msgraph.errors"
+local gate = require "msgraph.offboard.gate"
 local json = require "msgraph.json"
 local loop = require "msgraph.loop"
 local outcome = require "msgraph.offboard.outcome"
@@ -22,6 +23,7 @@ M.T_REQ = 30000 -- ms, one request with all that belongs to it
 M.GUARD_TTL = 300 -- seconds for which a plan is taken to be what is
 local LINGER <const> = 2000 -- ms that a person is kept claimed for, rather than given back until then
 local LATER <const> = 15 * 60 * 1000 -- who is due later than that is not waited for
+local LOOK_AGAIN <const> = 30 * 60 * 1000 -- for what has to be confirmed; a resume looks at once
 local TICK <const> = 0.25
 
 local WELL = { changed = true, unchanged = true, verified = true, submitted = true }
@@ -292,8 +294,8 @@ local function end_of(subject)
   return has(subject.ops, "drifted") and "skipped" or "done"
 end
 
-local function skip_rest(self, subject, why)
-  for _, op in ipairs(subject.ops) do
+local function skip(self, subject, ops, why)
+  for _, op in ipairs(ops) do
     if op.state == "planned" and settle(self, subject, op, { state = "skipped", reason = why }) then return STOPPED end
   end
 end
@@ -305,7 +307,7 @@ local function after_stage(self, subject, stage, ops)
   if bad and policy.on_error == "stop" then
     self.journal:drain(self.run_id, ("stage %s: something failed"):format(policy.name), "msgraph")
   elseif bad and policy.on_error == "skip-subject" then
-    if skip_rest(self, subject, ("something failed in stage %s"):format(policy.name)) then return nil end
+    if skip(self, subject, subject.ops, ("something failed in stage %s"):format(policy.name)) then return nil end
   end
   local following = next_stage(subject)
   if not following then return { subj = subject.subj, state = end_of(subject) } end
@@ -314,21 +316,40 @@ local function after_stage(self, subject, stage, ops)
     due_at = wait > 0 and store.now() + wait * 1000 or 0 }
 end
 
--- Whether an earlier stage that later ones rest on (on_error = "skip-subject") has work left for a person.
-local function is_gated(self, subject)
-  for _, op in ipairs(subject.ops) do
-    local policy = self.options.stages[op.stage + 1] or {}
-    if op.stage < subject.stage and policy.on_error == "skip-subject"
-      and (op.state == "needs_human" or op.state == "needs_approval") then
-      return true
-    end
+-- Looks whether what holds a stage up is done by now. Returns its state; STOPPED; or when to come back.
+local function confirm(self, subject, op)
+  if op.state == "needs_approval" then return op.state end
+  op.intent_at = op.intent_at or self.options.created_at * 1000 -- of a person's work: since it was planned
+  local answer, err = recover.probe(self.client, subject, op, self:workflow())
+  if err then return unread(self, err) end
+  if answer == "yes" and settle(self, subject, op, { state = "verified", probe = answer }) then return STOPPED end
+  return op.state
+end
+
+-- What a stage waits for. Returns how to give the person back until it is there, STOPPED, or nothing: it may begin.
+local function hold(self, subject)
+  local open, bad = gate.of(self.options.stages, subject)
+  local found = {}
+  for _, op in ipairs(bad and {} or open) do
+    local state = confirm(self, subject, op)
+    if state == STOPPED then return STOPPED end
+    if math.type(state) then return { subj = subject.subj, state = "ready", due_at = state } end
+    found[state] = true
   end
-  return false
+  if bad then
+    return skip(self, subject, of_stage(subject, subject.stage), ("it waits for %s, which is %s"):format(bad.op_key,
+      bad.state))
+  elseif found.needs_human or found.needs_approval then
+    return { subj = subject.subj, state = "needs_human" }
+  elseif found.submitted then
+    return { subj = subject.subj, state = "waiting", due_at = store.now() + LOOK_AGAIN }
+  end
 end
 
 -- Works on a person's stage. Returns how to give him back; nil: the worker's leaving does that.
 local function work_stage(self, subject)
-  if is_gated(self, subject) then return { subj = subject.subj, state = "needs_human" } end
+  local held = hold(self, subject)
+  if held then return held ~= STOPPED and held or nil end
   local due = check_subject(self, subject)
   if due == STOPPED then return nil end
   local ops = of_stage(subject, subject.stage)

@@ -141,7 +141,8 @@ function Context:op(given)
   return add(self, given, desired, self.action.effect, self.action.danger)
 end
 
---- Plans work for a person.
+--- Plans work for a person. `powershell`: one call of a cmdlet, of msgraph.offboard.powershell, which is the same
+--- whoever runs it and harmless when it is run again.
 ---@param given { target: string, name?: string, system: string, task: string, why: string, powershell?: string,
 ---  label?: string, key?: string }
 ---@return table op

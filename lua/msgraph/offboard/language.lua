@@ -232,7 +232,7 @@ end
 
 -- ---- stages -------------------------------------------------------------------------------------
 
-local STAGE = { after = "any", on_error = "string", wait = "string" }
+local STAGE = { after = "any", on_error = "string", wait = "string", wait_for = "string" }
 local ON_ERROR <const> = { "skip-subject", "continue", "stop" }
 
 ---@class msgraph.offboard.Stage
@@ -240,6 +240,7 @@ local ON_ERROR <const> = { "skip-subject", "continue", "stop" }
 ---@field after string[]    stages that have ended before it begins, of the same wave; default: the one before it
 ---@field on_error "skip-subject"|"continue"|"stop"  default "continue"
 ---@field wait integer      seconds after those ended
+---@field wait_for? "confirmed"  until all that was done there is seen to be so
 ---@field uses table[]      { action = , opts = }: what is done, in order
 ---@field step? table       of an own step: its functions
 
@@ -258,6 +259,14 @@ local function check_after(wf, after, what)
   return after
 end
 
+local function check_wait_for(wf, opts, what)
+  if not opts.wait_for then return nil end
+  values.one_of(opts.wait_for, { "confirmed" }, what .. ": 'wait_for'")
+  if not wf.stages[1] then error(what .. ": 'wait_for' waits for a stage, and there is none before this one", 0) end
+  if opts.wait then error(what .. ": 'wait' and 'wait_for' exclude each other: put a stage between them", 0) end
+  return opts.wait_for
+end
+
 local function add_stage(wf, name, opts, what)
   values.name(name, what)
   for _, stage in ipairs(wf.stages) do
@@ -267,6 +276,7 @@ local function add_stage(wf, name, opts, what)
     name = name, after = check_after(wf, opts.after, what),
     on_error = values.one_of(opts.on_error or "continue", ON_ERROR, what .. ": 'on_error'"),
     wait = opts.wait and values.duration(opts.wait, what .. ": 'wait'") or 0,
+    wait_for = check_wait_for(wf, opts, what),
   }
   return stage
 end
@@ -293,7 +303,7 @@ local function make_stage(wf, name, opts, list)
   wf.stages[#wf.stages + 1] = stage
 end
 
---- Adds a stage: { after =, on_error =, wait = }, and the actions in it.
+--- Adds a stage: { after =, on_error =, wait =, wait_for = }, and the actions in it.
 ---@param name string
 ---@param opts table
 ---@param list? table[] the options may be left out
@@ -301,8 +311,8 @@ function Workflow:stage(name, opts, list)
   at_caller(make_stage, self, name, opts, list)
 end
 
-local STEP = { after = "any", on_error = "string", wait = "string", effect = "string", danger = "string",
-  plan = "function", probe = "function", permissions = "table" }
+local STEP = { after = "any", on_error = "string", wait = "string", wait_for = "string", effect = "string",
+  danger = "string", plan = "function", probe = "function", permissions = "table" }
 
 local function make_step(wf, name, opts)
   local what = ("step '%s'"):format(tostring(name))

@@ -16,7 +16,8 @@
 --   restore? = { run_id, journal }  -- of a plan that undoes this run: msgraph.offboard.restore
 --   params = { name = value }      -- as given; a person as an object id, ob.manager as { manager = true }
 --   created_at, expires_at         -- Unix seconds;   created_by: principal name, or "an application"
---   stages = { { name, after = { names }, on_error = "continue"|"skip-subject"|"stop", wait = seconds } }
+--   stages = { { name, after = { names }, on_error = "continue"|"skip-subject"|"stop", wait = seconds,
+--                wait_for? = "confirmed" } }
 --                                  -- in an order in which each stands after those it comes after
 --   limits = { waves = { counts }, halt = { failed?, needs_human?, first_wave_failed? }, … }  -- as the workflow says,
 --                                  -- but waves: how many people in all have been begun when each wave ends
@@ -241,7 +242,8 @@ end
 local function stages_of(wf)
   local out = {}
   for i, stage in ipairs(wf.stages) do
-    out[i] = { name = stage.name, after = json.array(stage.after), on_error = stage.on_error, wait = stage.wait }
+    out[i] = { name = stage.name, after = json.array(stage.after), on_error = stage.on_error, wait = stage.wait,
+      wait_for = stage.wait_for }
   end
   return out
 end

@@ -12,9 +12,15 @@ function M.quote(text)
   return "'" .. text:gsub("%c", " ") .. "'"
 end
 
---- A command with its parameters, sorted but for Identity, which comes first.
----@param verb string
----@param params table<string, string|true>
+-- `-Confirm:$false`, with the colon that switches want.
+local function word_of(name, value)
+  if type(value) == "boolean" then return ("-%s:$%s"):format(name, value) end
+  return ("-%s %s"):format(name, M.quote(value))
+end
+
+--- A call of a cmdlet with its parameters, sorted but for Identity, which comes first.
+---@param verb string may have parameters of its own that are no data: "Set-ADAccountPassword -Reset"
+---@param params table<string, string|boolean>
 ---@return string
 function M.command(verb, params)
   local names = {}
@@ -24,10 +30,7 @@ function M.command(verb, params)
     return a < b
   end)
   local words = { verb }
-  for _, name in ipairs(names) do
-    local value = params[name]
-    words[#words + 1] = value == true and ("-%s $true"):format(name) or ("-%s %s"):format(name, M.quote(value))
-  end
+  for _, name in ipairs(names) do words[#words + 1] = word_of(name, params[name]) end
   return table.concat(words, " ")
 end
 

@@ -9,7 +9,7 @@ local M = {}
 
 --- Of the account itself; read when people are found.
 M.ACCOUNT = { "id", "userPrincipalName", "displayName", "mail", "accountEnabled", "userType", "department", "jobTitle",
-  "onPremisesSyncEnabled", "onPremisesSamAccountName", "licenseAssignmentStates" }
+  "onPremisesSyncEnabled", "onPremisesSecurityIdentifier", "licenseAssignmentStates" }
 
 local function of_principal(id) return query.filter("principalId eq ?", id) end
 
@@ -23,7 +23,7 @@ local function of_principal(id) return query.filter("principalId eq ?", id) end
 M.reads = {
   manager = { path = "/users/{id}/manager", one = true, select = { "id", "displayName", "userPrincipalName", "mail" } },
   memberships = { path = "/users/{id}/memberOf", select = { "id", "displayName", "groupTypes", "mailEnabled",
-    "onPremisesSyncEnabled", "isAssignableToRole" } },
+    "onPremisesSyncEnabled", "onPremisesSecurityIdentifier", "isAssignableToRole" } },
   owned_objects = { path = "/users/{id}/ownedObjects", select = { "id", "displayName" } },
   auth_methods = { path = "/users/{id}/authentication/methods" },
   managed_devices = { path = "/users/{id}/managedDevices", select = { "id", "userId", "deviceName", "operatingSystem",

@@ -130,6 +130,21 @@ local SHOWN = {
   failed = true, needs_human = true, needs_approval = true, drifted = true, unknown = true, intent = true,
 }
 
+--- How many commands were given, and how many of them a read has shown to be carried out.
+---@return integer given
+---@return integer seen
+function M.commands(journal, run_id)
+  local given, seen = 0, 0
+  for subject in journal:subjects(run_id) do
+    for _, op in ipairs(subject.ops) do
+      if op.effect == "command" and (op.state == "submitted" or op.state == "verified") then
+        given, seen = given + 1, seen + (op.state == "verified" and 1 or 0)
+      end
+    end
+  end
+  return given, seen
+end
+
 --- What a person has to look at, a line each: { id, label, what, state, reason, powershell }.
 ---@return table[]
 function M.open_points(journal, run_id)

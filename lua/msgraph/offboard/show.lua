@@ -64,9 +64,11 @@ end
 local function stage_lines(body)
   local lines = {}
   for _, stage in ipairs(body.stages) do
+    local after = table.concat(stage.after, " and ")
     if stage.wait > 0 then
-      lines[#lines + 1] = ("Stage %s begins %s after %s"):format(stage.name, durations(stage.wait),
-        table.concat(stage.after, " and "))
+      lines[#lines + 1] = ("Stage %s begins %s after %s"):format(stage.name, durations(stage.wait), after)
+    elseif stage.wait_for then
+      lines[#lines + 1] = ("Stage %s begins for each when %s is confirmed"):format(stage.name, after)
     end
   end
   return lines

@@ -5,12 +5,12 @@ local powershell = require "msgraph.offboard.powershell"
 
 local function is_synced(user) return user.onPremisesSyncEnabled == true end
 
--- Active Directory is master of a synced account, and knows it by its own name.
+-- Active Directory is master of a synced account. Its own id of it is one account's in all domains; a name may not be.
 local function hand_to_directory(ctx, task, verb, why)
-  local name = ctx.user.onPremisesSamAccountName
+  local sid = ctx.user.onPremisesSecurityIdentifier
   ctx:hand_off {
     target = ctx.user.id, name = ctx.user.userPrincipalName, system = "active-directory", task = task, why = why,
-    powershell = name and name ~= json.null and powershell.command(verb, { Identity = name }),
+    powershell = sid and sid ~= json.null and powershell.command(verb, { Identity = sid }),
   }
 end
 
@@ -45,10 +45,14 @@ local password = {
   hand_off = { synced_object = SYNCED },
 }
 
+-- Made where it runs, of 244 random bits, and shown nobody.
+local RESET <const> = "Set-ADAccountPassword -Reset -NewPassword (ConvertTo-SecureString -AsPlainText -Force "
+  .. "([guid]::NewGuid().ToString('B').ToUpper() + [guid]::NewGuid()))"
+
 function password.plan(ctx)
   local user = ctx.user
   if user.userType == "Guest" then return ctx:skip("a guest's password is kept at home") end
-  if is_synced(user) then return hand_to_directory(ctx, "reset-password", "Set-ADAccountPassword -Reset", SYNCED) end
+  if is_synced(user) then return hand_to_directory(ctx, "reset-password", RESET, SYNCED) end
   ctx:op {
     target = user.id, name = user.userPrincipalName, label = "Set a random password (not disclosed)",
     request = { method = "PATCH", path = ctx.path,

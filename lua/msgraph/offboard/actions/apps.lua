@@ -1,6 +1,8 @@
 -- lua/msgraph/offboard/actions/apps.lua
 --- Applications: roles the user has in them, consents he gave, and those he owns.
+local errors = require "msgraph.errors"
 local ownership = require "msgraph.offboard.ownership"
+local query = require "msgraph.query"
 local records = require "msgraph.offboard.records"
 
 -- Whether something of a list is gone, by its id.
@@ -55,15 +57,24 @@ local grants = {
   already = { not_found = true, already_there = true },
 }
 
+-- What people call an app. Who may read consents (Directory.Read.All) may read that; whoever may not sees its id.
+local function app_name(ctx, id)
+  local ok, found = pcall(ctx.shared, ctx, "app/" .. id, "/servicePrincipals",
+    { filter = query.filter("id eq ?", id), select = { "id", "displayName" } })
+  if not ok and not (errors.Error.is(found) and found.kind == "forbidden") then error(found, 0) end
+  return ok and found[1] and found[1].displayName or id
+end
+
 function grants.plan(ctx)
   local list = ctx:read "oauth_grants"
   if #list == 0 then return ctx:unchanged("no consents") end
   for _, record in ipairs(list) do
-    ctx:op { target = record.id, name = record.clientId, request = ctx.thing:request("remove_oauth_grant", record.id),
+    local app = app_name(ctx, record.clientId)
+    ctx:op { target = record.id, name = app, request = ctx.thing:request("remove_oauth_grant", record.id),
       inverse = { method = "POST", path = "/oauth2PermissionGrants", effect = "converge", body = {
         clientId = record.clientId, consentType = record.consentType, principalId = record.principalId,
         resourceId = record.resourceId, scope = record.scope } },
-      label = ("Withdraw the consent to %s (%s)"):format(record.clientId, (record.scope or ""):match("^%s*(.-)%s*$")) }
+      label = ("Withdraw the consent to %s (%s)"):format(app, (record.scope or ""):match("^%s*(.-)%s*$")) }
   end
 end
 

@@ -32,10 +32,12 @@ local HAND_OFFS = {
 
 local function command_for(ctx, group, verb)
   if verb == "Remove-ADGroupMember" then
-    return powershell.command(verb, { Identity = group.displayName, Members = ctx.user.onPremisesSamAccountName
-      or ctx.user.userPrincipalName })
+    local sid, member = group.onPremisesSecurityIdentifier, ctx.user.onPremisesSecurityIdentifier
+    if type(sid) ~= "string" or type(member) ~= "string" then return nil end
+    return powershell.command(verb, { Identity = sid, Members = member, Confirm = false })
   end
-  return verb and powershell.command(verb, { Identity = group.id, Member = ctx.user.id })
+  return verb and powershell.command(verb, { Identity = group.id, Member = ctx.user.id, Confirm = false,
+    BypassSecurityGroupManagerCheck = true })
 end
 
 local function hand_off_group(ctx, group, kind)

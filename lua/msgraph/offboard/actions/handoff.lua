@@ -12,7 +12,7 @@ local TASKS = {
 local exchange = {
   id = "handoff.exchange", version = 1, effect = "once", danger = "safe", settle = 0,
   about = "a work list for Exchange: shared mailbox, address lists, hold, access, forwarding",
-  calls = {},
+  calls = { "GET /users/{id}/mailboxSettings" },
   tasks = { "convert-to-shared", "hide-from-gal", "litigation-hold" },
   options = {
     grant_full_access = { type = "user", about = "who gets the mailbox" },
@@ -49,7 +49,11 @@ function exchange.plan(ctx, opts)
     function(person) return { ForwardingAddress = person.id } end)
 end
 
--- A person did it or not: nothing here can tell.
-function exchange.probe() return "unknown" end
+-- Graph shows what a mailbox is for (FACTS 2.9), and none of the rest.
+function exchange.probe(g, op)
+  if op.desired.hand_off.task ~= "convert-to-shared" then return "unknown" end
+  local settings = g.get("/users/%s/mailboxSettings", op.target_id, { select = { "userPurpose" } })
+  return settings and settings.userPurpose and (settings.userPurpose == "shared" and "yes" or "no") or "unknown"
+end
 
 return { exchange }

@@ -13,11 +13,12 @@
 --   j:advance(run_id)                                  next wave, or halt, or done
 --   worker:leave()
 --
--- What may follow what is states.lua's, the lease worker.lua's, waves and halting run.lua's, the SQL that is SQLite's
--- own sqlite.lua's. No body, no token and no password is ever written here: bodies go by their hash, and what is to be
--- changed goes as the plan shows it. The world's failures are `nil, err`; what only a mistake of the engine can ask
--- for raises.
+-- What may follow what is states.lua's, the lease worker.lua's, waves and halting run.lua's, what is decided beside the
+-- engine decisions.lua's, the SQL that is SQLite's own sqlite.lua's. No body, no token and no password is ever written
+-- here: bodies go by their hash, and what is to be changed goes as the plan shows it. The world's failures are
+-- `nil, err`; what only a mistake of the engine can ask for raises.
 local core = require "msgraph.core"
+local decisions = require "msgraph.offboard.journal.decisions"
 local emergency = require "msgraph.offboard.journal.emergency"
 local events = require "msgraph.offboard.journal.events"
 local failure = require "msgraph.offboard.journal.failure"
@@ -238,6 +239,7 @@ function Journal:drain(run_id, reason, actor)
 end
 
 --- Lets a drained or halted run go on. Who has failed or waits for a person by now is accepted: limits count anew.
+--- Whoever waits for a person's work, or for what was commanded to be confirmed, is due again: it may be there by now.
 ---@return true?
 ---@return msgraph.Error?
 function Journal:reopen(run_id, actor)
@@ -255,8 +257,23 @@ function Journal:resolve(o)
   if not AS[o.as] or not o.op_key and o.as == "done" then
     error(("bad argument #1 to 'resolve' (as %s)"):format(tostring(o.as)), 2)
   end
-  return run.resolve(self, o)
+  return decisions.resolve(self, o)
 end
+
+--- Takes in what people say became of work that was theirs, all of it or nothing. What is settled already stays as it
+--- is, so that twice is as good as once; what failed stays theirs, with the message as its reason.
+---@param o { run_id: string, actor: string, results: { subj: integer, op_key: string, done: boolean, by: string,
+---   message: string, at: string? }[] }
+---@return { done: integer, failed: integer, known: integer }? count known: it was settled, or said, before
+---@return msgraph.Error? err unknown_id, in_use (somebody is claimed), active_elsewhere
+function Journal:hand_in(o) return decisions.hand_in(self, o) end
+
+--- Writes down what a read shows to be done: what was changed, submitted or a person's becomes verified. People whom a
+--- worker is at work on are left to it.
+---@param o { run_id: string, actor: string, ops: { subj: integer, op: integer }[] }
+---@return integer? count
+---@return msgraph.Error?
+function Journal:confirm(o) return decisions.confirm(self, o) end
 
 -- ---- emergency files ----------------------------------------------------------------------------------
 

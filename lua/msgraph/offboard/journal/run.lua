@@ -1,53 +1,26 @@
 -- lua/msgraph/offboard/journal/run.lua
---- A run as a whole: how it starts, which wave it is at, when it halts, what a person decides.
+--- A run as a whole: how it starts, which wave it is at, when it halts.
 local events = require "msgraph.offboard.journal.events"
 local failure = require "msgraph.offboard.journal.failure"
 local json = require "msgraph.json"
 local states = require "msgraph.offboard.journal.states"
 local store = require "msgraph.store"
+local subjects = require "msgraph.offboard.journal.subject"
 local workers = require "msgraph.offboard.journal.worker"
 
 local M = {}
 
 local must, mistake = failure.must, failure.mistake
 
--- ---- one person ---------------------------------------------------------------------------------------
-
-local function find_subject(db, o)
-  local subject = must(db:one("SELECT * FROM subject WHERE run_id = ? AND subj = ?", o.run_id, o.subj))
-  if not subject then failure.raise("unknown_id", ("run %s has no subject %s"):format(o.run_id, tostring(o.subj))) end
-  return subject
-end
-
--- Who is claimed is the worker's; when that one is dead, the next resume takes over first.
-local function check_free(subject)
-  if subject.state ~= "leased" then return end
-  failure.raise("in_use", ("%s is claimed by worker %s: wait until that one is done, or resume the run if it died")
-    :format(subject.label, subject.owner))
-end
-
-local SKIP = [[UPDATE op SET state = 'skipped', reason = ?
-  WHERE run_id = ? AND subj = ? AND state IN ('planned','needs_approval')]]
-local LEAVE = "UPDATE op SET state = 'needs_human' WHERE run_id = ? AND subj = ? AND state = 'unknown'"
-
--- What may have been carried out stays somebody's to look at.
-local function skip_rest(db, o)
-  must(db:exec(SKIP, "decided by " .. o.actor, o.run_id, o.subj))
-  must(db:exec(LEAVE, o.run_id, o.subj))
-end
-
-local PLACE = [[UPDATE subject SET state = ?, stage = ?, due_at = 0, owner = NULL, takeovers = 0
-  WHERE run_id = ? AND subj = ?]]
-
 -- Ends somebody's part in a run that is undone: what it has not done yet is not done any more.
 local function take_out(db, journal, o, other)
   workers.sweep(db, journal, other.run_id)
-  local subject, told = find_subject(db, other), {}
+  local subject, told = subjects.find(db, other), {}
   local owner = subject.owner and must(db:one("SELECT state FROM worker WHERE worker_id = ?", subject.owner))
-  if owner and owner.state == "alive" then check_free(subject) end
+  if owner and owner.state == "alive" then subjects.check_free(subject) end
   workers.unsettle(db, other.run_id, other.subj, "its worker died", told)
-  skip_rest(db, { run_id = other.run_id, subj = other.subj, actor = o.actor })
-  must(db:exec(PLACE, "skipped", 0, other.run_id, other.subj))
+  subjects.skip_rest(db, { run_id = other.run_id, subj = other.subj, actor = o.actor })
+  subjects.place(db, other, "skipped", 0)
   told[#told + 1] = { kind = "subject.resolved", subj = other.subj,
     data = { as = "skip", actor = o.actor, note = "the run is undone", from = subject.state } }
   events.append(db, other.run_id, told)
@@ -81,8 +54,6 @@ local INSERT_SUBJECT = [[INSERT INTO subject(run_id, subj, tenant_id, object_id,
 local INSERT_OP = [[INSERT INTO op(run_id, subj, op, stage, op_key, action, action_ver, target_id, effect, danger,
   deps_json, desired_json, guard_json, inverse_json, state, reason)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)]]
-local ELSEWHERE = [[SELECT run_id, subj FROM subject WHERE tenant_id = ? AND object_id = ?
-  AND state IN ('ready','leased','waiting')]]
 
 local function insert_op(db, run_id, subj, n, op)
   must(db:exec(INSERT_OP, run_id, subj, n, op.stage or 0, op.op_key, op.action, op.action_ver or 1, op.target_id,
@@ -90,25 +61,9 @@ local function insert_op(db, run_id, subj, n, op)
     op.inverse and json.encode(op.inverse), op.state or "planned", op.reason))
 end
 
--- The first stage at which something is left to do, nil when nothing is.
-local function first_stage(ops)
-  local first
-  for _, op in ipairs(ops) do
-    if states.OPEN[op.state or "planned"] then first = math.min(first or math.huge, op.stage or 0) end
-  end
-  return first
-end
-
-local function has_state(ops, state)
-  for _, op in ipairs(ops) do
-    if op.state == state then return true end
-  end
-  return false
-end
-
 local function insert_subject(db, run, n, subject)
-  local stage = first_stage(subject.ops)
-  local state = stage and "ready" or has_state(subject.ops, "needs_human") and "needs_human" or "done"
+  local stage = subjects.first_stage(subject.ops)
+  local state = stage and "ready" or subjects.has_state(subject.ops, "needs_human") and "needs_human" or "done"
   must(db:exec(INSERT_SUBJECT, run.run_id, n, run.tenant_id, subject.object_id, subject.label, state,
     subject.due_at or 0, stage or 0, json.encode(subject.guard or {}), subject.before_sha))
   for i, op in ipairs(subject.ops) do insert_op(db, run.run_id, n, i, op) end
@@ -123,12 +78,12 @@ local function note_danger(worst, ops)
   return worst
 end
 
-local function iterate(subjects)
-  if type(subjects) == "function" then return subjects end
+local function iterate(list)
+  if type(list) == "function" then return list end
   local i = 0
   return function()
     i = i + 1
-    return subjects[i]
+    return list[i]
   end
 end
 
@@ -136,7 +91,7 @@ end
 local function insert_subjects(db, journal, run, o)
   local n, worst, elsewhere = 0, "safe", {}
   for subject in iterate(o.subjects) do
-    local other = must(db:one(ELSEWHERE, run.tenant_id, subject.object_id))
+    local other = subjects.active(db, run.tenant_id, subject.object_id)
     if other and other.run_id == o.undoes then
       take_out(db, journal, o, other)
       other = nil
@@ -293,11 +248,28 @@ function M.drain(journal, run_id, reason, actor)
   end)
 end
 
+-- Who waits for a person's work, and who for what was commanded to be confirmed: by now it may be so. People who are
+-- at work in another run stay where they are.
+local GATED = [[UPDATE subject SET state = 'ready', due_at = 0 WHERE run_id = ? AND state = 'needs_human'
+  AND takeovers < ? AND EXISTS (SELECT 1 FROM op o WHERE o.run_id = subject.run_id AND o.subj = subject.subj
+    AND o.state = 'planned') AND NOT EXISTS (SELECT 1 FROM subject x WHERE x.tenant_id = subject.tenant_id
+    AND x.object_id = subject.object_id AND x.state IN ('ready','leased','waiting'))]]
+local CONFIRMED = [[UPDATE subject SET due_at = 0 WHERE run_id = ? AND state = 'waiting' AND stage = ?]]
+
+local function look_again(db, run)
+  local count = must(db:exec(GATED, run.run_id, workers.POISON))
+  for i, stage in ipairs(json.decode(run.options_json).stages or {}) do
+    if stage.wait_for then must(db:exec(CONFIRMED, run.run_id, i - 1)) end
+  end
+  return count
+end
+
 --- journal:reopen
 function M.reopen(journal, run_id, actor)
   return journal:transact(function(db)
     local run = journal:lock_run(db, run_id)
-    if run.state == "open" or run.state == "done" then return true end
+    local count = look_again(db, run)
+    if run.state == "open" or run.state == "done" and count == 0 then return true end
     must(db:exec("UPDATE run SET accepted_failed = ?, accepted_human = ? WHERE run_id = ?",
       people(db, run_id, "failed"), people(db, run_id, "needs_human"), run_id))
     set_state(db, run, "open", nil, { actor = actor })
@@ -305,69 +277,6 @@ function M.reopen(journal, run_id, actor)
   end)
 end
 
--- ---- what a person decides ----------------------------------------------------------------------------
-
-local TO_STATE = { done = "changed", redo = "planned", skip = "skipped" }
-
-local RESOLVE = [[UPDATE op SET state = ?, reason = ?, evidence_json = ?, next_at = 0
-  WHERE run_id = ? AND subj = ? AND op = ?]]
-
-local function resolve_op(db, o, subject)
-  local op = must(db:one("SELECT op, state FROM op WHERE run_id = ? AND subj = ? AND op_key = ?", o.run_id, o.subj,
-    o.op_key))
-  if not op then failure.raise("unknown_id", ("%s has no operation %s"):format(subject.label, o.op_key)) end
-  if not states.RESOLVABLE[op.state] then
-    failure.raise("in_use", ("%s of %s is %s: there is nothing to decide"):format(o.op_key, subject.label, op.state))
-  end
-  must(db:exec(RESOLVE, TO_STATE[o.as], "decided by " .. o.actor, json.encode { by = o.actor, note = o.note }, o.run_id,
-    o.subj, op.op))
-  return op
-end
-
-local OP_STATES = "SELECT stage, state FROM op WHERE run_id = ? AND subj = ?"
-
--- Where a person stands after a decision: on with what is planned, or at an end.
-local function place(db, o)
-  local ops = must(db:all(OP_STATES, o.run_id, o.subj))
-  local stage = first_stage(ops)
-  if stage then return "ready", stage end
-  if has_state(ops, "needs_human") then return "needs_human", 0 end
-  return has_state(ops, "failed") and "failed" or "done", 0
-end
-
-local ACTIVE = { ready = true, waiting = true }
-
-local function check_elsewhere(db, subject, state)
-  if ACTIVE[subject.state] or not ACTIVE[state] then return end
-  local other = must(db:one(ELSEWHERE, subject.tenant_id, subject.object_id))
-  if not other then return end
-  failure.raise("active_elsewhere", ("%s: at work in run %s"):format(subject.label, other.run_id),
-    { subjects = { { object_id = subject.object_id, label = subject.label, run_id = other.run_id } } })
-end
-
-local function decide(db, o, subject)
-  local op = o.op_key and resolve_op(db, o, subject)
-  local skipped = not op and o.as == "skip"
-  if skipped then skip_rest(db, o) end
-  local state, stage = place(db, o)
-  if skipped and state == "done" then state = "skipped" end
-  check_elsewhere(db, subject, state)
-  must(db:exec(PLACE, state, stage, o.run_id, o.subj))
-  return state, { kind = op and "op.resolved" or "subject.resolved", subj = o.subj, op = op and op.op or nil,
-    data = { as = o.as, actor = o.actor, note = o.note, op_key = o.op_key, from = (op or subject).state } }
-end
-
---- journal:resolve
-function M.resolve(journal, o)
-  return journal:transact(function(db)
-    local run = journal:lock_run(db, o.run_id)
-    local subject = find_subject(db, o)
-    check_free(subject)
-    local state, event = decide(db, o, subject)
-    events.append(db, o.run_id, { event })
-    if state == "ready" and run.state == "done" then set_state(db, run, "open", nil, { actor = o.actor }) end
-    return true
-  end)
-end
+M.set_state = set_state -- for decisions
 
 return M

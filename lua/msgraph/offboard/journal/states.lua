@@ -23,6 +23,7 @@ local MOVES = {
   unknown = set "planned changed unchanged verified submitted unknown needs_human failed drifted",
   submitted = set "submitted verified needs_human failed",
   needs_approval = set "needs_approval planned skipped needs_human failed",
+  needs_human = set "verified",
   changed = set "verified",
 }
 
@@ -31,6 +32,9 @@ M.OPEN = set "planned intent unknown submitted needs_approval"
 
 --- No subject is done with one of these.
 M.NOT_DONE = set "planned intent unknown needs_approval needs_human failed"
+
+--- What a read may show to be done, after which it is verified.
+M.CONFIRMABLE = set "changed submitted needs_human"
 
 --- What a person may decide about.
 M.RESOLVABLE = set "unknown submitted needs_approval needs_human failed drifted"
@@ -97,6 +101,9 @@ function M.may(op, outcome)
   end
   if op.state == "intent" then return from_intent(op, outcome) end
   if op.state == "unknown" then return from_unknown(op, outcome) end
+  if op.state == "needs_human" and outcome.probe ~= "yes" then
+    return nil, "what is a person's is settled by that person, or by a read that shows it"
+  end
   return true
 end
 

@@ -109,11 +109,25 @@ local function add_grant(ctx)
   return created(record)
 end
 
+local APP = relation.resource("microsoft.graph.servicePrincipal", "id appId displayName",
+  { filters = "id", directory = true })
+
+local function list_apps(ctx)
+  local records = {}
+  for n, name in ipairs(APPS) do
+    local id = random.id(ctx.seed, KINDS.app, n)
+    records[n] = { id = id, appId = id, displayName = name }
+  end
+  return relation.list(ctx, APP, "servicePrincipals", records)
+end
+
 local READ = { "Directory.Read.All", "Directory.ReadWrite.All" }
 local APP_ROLES = { "AppRoleAssignment.ReadWrite.All" }
 local GRANTS = { "DelegatedPermissionGrant.ReadWrite.All", "Directory.ReadWrite.All" }
 
 M.routes = {
+  { "GET", "servicePrincipals", service = "directory", scopes = { "Application.Read.All", table.unpack(READ) },
+    run = list_apps },
   { "GET", "users/{user}/appRoleAssignments", service = "directory", scopes = READ, run = list_app_roles },
   { "POST", "users/{user}/appRoleAssignments", service = "directory", scopes = APP_ROLES, run = add_app_role },
   { "DELETE", "users/{user}/appRoleAssignments/{assignment}", service = "directory", scopes = APP_ROLES,

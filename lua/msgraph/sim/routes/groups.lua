@@ -12,16 +12,19 @@ local M = {}
 
 ---@type msgraph.sim.Resource
 M.resource = relation.resource("microsoft.graph.group",
-  "id displayName groupTypes mailEnabled securityEnabled mail onPremisesSyncEnabled isAssignableToRole membershipRule "
-    .. "visibility", { known = "@odata.type description mailNickname assignedLicenses", filters = "displayName id",
-    directory = true })
+  "id displayName groupTypes mailEnabled securityEnabled mail onPremisesSyncEnabled onPremisesSecurityIdentifier "
+    .. "isAssignableToRole membershipRule visibility", { known = "@odata.type description mailNickname "
+    .. "assignedLicenses", filters = "displayName id", directory = true })
 
 local function record_of(group)
   return {
     ["@odata.type"] = "#microsoft.graph.group", id = group.id, displayName = group.displayName,
     groupTypes = json.array(group.types), mailEnabled = group.mail or group.types[1] == "Unified" or false,
     securityEnabled = not group.cast.distribution and group.types[1] ~= "Unified",
-    onPremisesSyncEnabled = group.synced or nil, isAssignableToRole = group.role_assignable or nil,
+    onPremisesSyncEnabled = group.synced or nil,
+    onPremisesSecurityIdentifier = group.synced
+      and ("S-1-5-21-1004336348-1177238915-682003330-%d"):format(900 + group.index) or nil,
+    isAssignableToRole = group.role_assignable or nil,
     membershipRule = group.dynamic and 'user.city -eq "Berlin"' or nil, visibility = "Private",
   }
 end

@@ -36,9 +36,11 @@ local REPLY = { "status", "externalAudience", "internalReplyMessage", "externalR
 
 local function settings_of(ctx)
   local stored = ctx.store:get("auto_reply/" .. ctx.user.index) or { status = "disabled", externalAudience = "all" }
-  return json.ordered({ ["@odata.context"] = ctx.base .. "/$metadata#users('" .. ctx.user.id .. "')/mailboxSettings",
-    automaticRepliesSetting = json.ordered(stored, REPLY), timeZone = "W. Europe Standard Time", userPurpose = "user" },
-    { "@odata.context", "automaticRepliesSetting", "timeZone", "userPurpose" })
+  return json.ordered({
+    ["@odata.context"] = ctx.base .. "/$metadata#users('" .. ctx.user.id .. "')/mailboxSettings",
+    automaticRepliesSetting = json.ordered(stored, REPLY), timeZone = "W. Europe Standard Time",
+    userPurpose = ctx.user.mailboxPurpose or "user",
+  }, { "@odata.context", "automaticRepliesSetting", "timeZone", "userPurpose" })
 end
 
 local function get_settings(ctx)

@@ -63,6 +63,9 @@ local COMPUTED = {
   onPremisesSyncEnabled = function(user) return user.synced or nil end,
   onPremisesDomainName = function(user) return user.synced and "corp.contoso.com" or nil end,
   onPremisesSamAccountName = function(user) return user.synced and "u" .. user.index or nil end,
+  onPremisesSecurityIdentifier = function(user)
+    return user.synced and ("S-1-5-21-1004336348-1177238915-682003330-%d"):format(1000 + user.index) or nil
+  end,
   onPremisesImmutableId = function(user)
     return user.synced and random.stream(0, 3, user.index):text(22, "ABCDEFGHIJKLMNOPabcdefghijklmnop") .. "==" or nil
   end,
