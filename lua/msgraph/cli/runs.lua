@@ -61,8 +61,8 @@ function M.find(journal, wanted)
 end
 
 --- A command about the same run, to type next.
-function M.command(verb, run_id, args, with_connection)
-  local words = { verb, run_id:sub(1, 8), "--journal", args.journal }
+function M.command(verb, run_id, args, with_connection, ...)
+  local words = { verb, run_id:sub(1, 8), "--journal", args.journal, ... }
   if with_connection then
     local more = connection.words(args)
     table.move(more, 1, #more, #words + 1, words)
@@ -164,6 +164,9 @@ function M.work(client, journal, run_id, args)
   if engine.abandoned then return "interrupted" end
   if ok then return outcome end
   local kind, message = M.ending(err)
+  if err.emergency then
+    message = message .. ":\n  " .. M.command("resume", run_id, args, true, "--take-in", err.emergency)
+  end
   return kind == "auth" and "auth" or "stopped", message
 end
 
