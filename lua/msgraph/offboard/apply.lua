@@ -442,13 +442,6 @@ function Engine:run()
   return true
 end
 
---- Leaves at once: what is under way is unknown from now on.
-function Engine:abandon()
-  self.ended = true
-  self.client:close()
-  if self.worker then self.worker:leave() end
-end
-
 --- Makes an engine for a run.
 ---@param o { client: msgraph.Client, journal: msgraph.Journal, run_id: string, on?: fun(kind: string, subject: table,
 ---   what: table) } on: told of what is "sent", of an "op" that is settled and of people "released"
