@@ -72,7 +72,10 @@ local function old_plan(file, who)
 end
 
 local function journal_of(path) return (path:gsub("plan$", "journal")) end
-local function resume(path) return msgraph("resume", "--journal", journal_of(path)) end
+
+-- The same program with its waits cut short.
+local function applier(...) return program.run({ helper.LUA, "spec/support/applier.lua", ... }, t.env) end
+local function resume(path) return applier("resume", "--journal", journal_of(path)) end
 
 local function is_enabled(id) return t.tenant:users({ id = id })[1].accountEnabled end
 
@@ -218,7 +221,7 @@ end)
 -- Applies a plan until the first stage is done, and dies.
 local function apply_and_die(path, at)
   t.env.MSGRAPH_SPEC_DIE = at
-  local killed = program.run({ helper.LUA, "spec/support/applier.lua", "apply", path }, t.env)
+  local killed = applier("apply", path)
   t.env.MSGRAPH_SPEC_DIE = nil
   assert.equal(128 + 9, killed.code, killed.err)
 end
@@ -273,8 +276,7 @@ wf:step("after", { effect = "converge", danger = "safe",
   local path = plan(file, "--user", who)
   apply_and_die(path, "after-intent stamp/")
   helper.write_file(file, (helper.read_file(workflow(STEPS:format("yes", "edited")))))
-  local resumed = program.run({ helper.LUA, "spec/support/applier.lua", "resume", "--journal", journal_of(path) },
-    t.env)
+  local resumed = resume(path)
   assert.equal(21, resumed.code, resumed.err) -- its new probe would have said that it was done
   assert.matches("needs human +%S+: PATCH ", resumed.err)
   local user = t.tenant:users({ id = id })[1]
