@@ -232,7 +232,7 @@ torture:  ## every scenario with allocation n failing, for every n
 	@$(MAKE) FLAVOUR=asan CC=gcc NAME=torture torture-run
 
 # People to offboard; `make torture-offboard PEOPLE=200 MSGRAPH_SEED=7` is another course of events.
-PEOPLE ?= 160
+PEOPLE ?= 200
 torture-offboard:  ## appliers killed and frozen at random, counted by the simulated tenant's log
 	$(NEED) build test
 	@$(MAKE) -s all

@@ -514,12 +514,15 @@ static const char *immutable_uri(lua_State *L, const char *path)
     return lua_tostring(L, -1);
 }
 
-/* SQLite would make it readable to all; what lies beside it (-wal, -shm) takes its mode from it. */
-static void create_private(const char *path)
+/* SQLite would make it readable to all; what lies beside it (-wal, -shm) takes its mode from it.
+ * Returns the errno of a disk that takes no file; of anything else that is wrong SQLite will tell. */
+static int create_private(const char *path)
 {
     int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        close(fd); /* what is wrong with the path SQLite will say */
+    if (fd < 0)
+        return errno == EEXIST || errno == ENOENT || errno == ENOTDIR ? 0 : errno;
+    close(fd);
+    return 0;
 }
 
 static int configure(sqlite3 *db)
@@ -551,9 +554,10 @@ int mst_open(lua_State *L)
     lua_newtable(L);
     lua_setiuservalue(L, -2, 1);
 
+    int number = create ? create_private(path) : 0;
+    if (number != 0)
+        return mst_fail_errno(L, number, "creating", path);
     int flags = SQLITE_OPEN_NOMUTEX | (readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
-    if (create)
-        create_private(path);
     if (immutable) {
         path = immutable_uri(L, path);
         flags |= SQLITE_OPEN_URI;

@@ -31,7 +31,8 @@ wf:step("revoke", { effect = "once", danger = "safe",
   end })
 wf:step("last", { effect = "converge", danger = "safe",
   plan = function(_, user)
-    return ob.patch { "/users/%s/mailboxSettings", user.id, body = { automaticRepliesSetting = { status = "disabled" } } }
+    return ob.patch { "/users/%s/mailboxSettings", user.id,
+      body = { automaticRepliesSetting = { status = "disabled" } } }
   end })
 return wf
 ]]

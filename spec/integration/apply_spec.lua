@@ -166,6 +166,31 @@ describe("msgraph apply", function()
     for what, times in pairs(leavers.acts(t.tenant)) do assert.equal(1, times, what) end
   end)
 
+  it("ends at once at Ctrl-C twice, and finds out from there what was under way", function()
+    local t <close> = start(4)
+    save(t)
+    t.tenant:fault { kind = "latency", seconds = 60, times = 4, method = "PATCH" } -- it acts, and does not answer
+    local process <close> = program.start({ helper.LUA, "bin/msgraph", "apply", t.base .. ".plan" }, t.env)
+    program.await(function() return #t.tenant:requests { method = "PATCH" } == 4 end)
+    process:interrupt()
+    program.await(function() return select(2, process:output()):find "Ctrl%-C again" end)
+    process:interrupt()
+    local left = process:wait()
+    assert.equal(130, left.code, left.err)
+    assert.equal(4, writes(t))
+    local command = left.err:match "\n  %S*msgraph (resume [^\n]+)\n"
+    local resumed = program.shell(("%s bin/msgraph %s"):format(helper.LUA, command), t.env)
+    assert.equal(21, resumed.code, resumed.err)
+    assert.matches(" verified=4 .* failed=0", resumed.out)
+    local disabled = 0
+    for _, entry in ipairs(t.tenant:requests { method = "PATCH" }) do
+      disabled = disabled + (entry.body_length == #'{"accountEnabled":false}' and 1 or 0)
+    end
+    assert.equal(4, disabled)
+    for _, who in ipairs(t.people) do assert.is_false(is_enabled(t, who)) end
+    for what, times in pairs(leavers.acts(t.tenant)) do assert.equal(1, times, what) end
+  end)
+
   it("resolves what a person has done, and verifies what is so", function()
     local t <close> = start(1)
     save(t)

@@ -36,7 +36,9 @@ local function new_base()
   return helper.tmp() .. "/program" .. count
 end
 
-local function outcome(base, code)
+-- `how` and `code` as os.execute tells them; a signal is told as a shell does.
+local function outcome(base, how, code)
+  if how == "signal" then code = 128 + code end
   local it = { code = code, out = helper.read_file(base .. ".out"), err = helper.read_file(base .. ".err") }
   secrets.saw { it.err, (it.out:gsub("export MSGRAPH_ACCESS_TOKEN=[^\n]*", "")) } -- what `msgraph sim` is asked for
   return it
@@ -59,8 +61,8 @@ function M.shell(line, env, input)
   local base = new_base()
   helper.write_file(base .. ".in", input or "")
   local command = command_of({ "sh", "-c", line }, env)
-  local _, _, code = os.execute(("%s <%s.in >%s.out 2>%s.err"):format(command, base, base, base))
-  return outcome(base, code)
+  local _, how, code = os.execute(("%s <%s.in >%s.out 2>%s.err"):format(command, base, base, base))
+  return outcome(base, how, code)
 end
 
 --- Runs a program.
@@ -109,9 +111,9 @@ end
 
 --- Waits for its end.
 function Started:wait()
-  local _, _, code = self.pipe:close()
+  local _, how, code = self.pipe:close()
   self.pipe = nil
-  return outcome(self.base, code)
+  return outcome(self.base, how, code)
 end
 
 function Started:__close()

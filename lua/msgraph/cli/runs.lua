@@ -77,8 +77,8 @@ function M.workflow(status)
 end
 
 --- A command about the same run, to type next.
-function M.command(verb, run_id, args, with_connection)
-  local words = { verb, run_id:sub(1, 8), "--journal", args.journal }
+function M.command(verb, run_id, args, with_connection, ...)
+  local words = { verb, run_id:sub(1, 8), "--journal", args.journal, ... }
   if with_connection then
     local more = connection.words(args)
     table.move(more, 1, #more, #words + 1, words)
@@ -141,24 +141,17 @@ end
 
 -- ---- while it runs ------------------------------------------------------------------------------
 
--- Ctrl-C comes to the main coroutine alone: the tasks are where they were. Once: no more is begun; twice: leave.
-local function join(engine, main, view)
+-- Ctrl-C comes to the main coroutine alone, and the tasks are where they were: no more is begun. Only once, though: the
+-- second one Lua does not catch, and it ends the process as a kill does, which is safe at any moment.
+local function join(engine, main, view, again)
   local ok, problem, err = pcall(main.join, main)
   if ok then return problem, err end
   if not batch.is_interrupt(problem) then error(problem, 0) end
   terminal.leave_line()
-  terminal.note("interrupted: waiting for what is under way; Ctrl-C again leaves it to be found out by resume")
+  terminal.note("interrupted: waiting for what is under way; Ctrl-C again leaves it to be found out by\n  " .. again)
   engine:stop("interrupted")
   if view then view.stopping = true end
-  ok, problem, err = pcall(main.join, main)
-  if ok then return problem, err end
-  engine:abandon()
-  if batch.is_interrupt(problem) then
-    terminal.leave_line()
-    engine.abandoned = true
-    return true
-  end
-  error(problem, 0)
+  return main:join()
 end
 
 --- Works on a run until it ends or is stopped, and tells how it ended.
@@ -175,15 +168,17 @@ function M.work(client, journal, run_id, args)
   local view = not args.quiet and live.new(journal, run_id)
   local showing = view and graph.spawn(view.follow, view, function() return false end)
   local ok
-  ok, err = join(engine, main, view)
+  ok, err = join(engine, main, view, M.command("resume", run_id, args, true))
   if showing then
     showing:cancel()
     view:finish()
   end
   local outcome = M.recap(journal, run_id, args, engine)
-  if engine.abandoned then return "interrupted" end
   if ok then return outcome end
   local kind, message = M.ending(err)
+  if err.emergency then
+    message = message .. ":\n  " .. M.command("resume", run_id, args, true, "--take-in", err.emergency)
+  end
   return kind == "auth" and "auth" or "stopped", message
 end
 

@@ -105,13 +105,26 @@ local function holds(subject, name, planned, found)
   return false
 end
 
--- Why a guard does not hold; nil, nil when it does; nil, err when it could not be read.
+-- Until when a read may not show yet what this run has set, Unix ms.
+local function shown_from(subject, name)
+  local from = 0
+  for _, op in ipairs(subject and subject.ops or {}) do
+    local has_set = op.desired.sets and op.desired.sets[name] ~= nil and op.attempts > 0
+    if has_set then from = math.max(from, (op.intent_at or 0) + math.ceil(recover.settle_of(op) * 1000)) end
+  end
+  return from
+end
+
+-- Why a guard does not hold; nil, nil when it does; nil, err when it could not be read; nil, nil and when to read again
+-- where a replica may have answered that does not know of our own writes.
 local function broken(self, guard, subject)
   local body, err = self.client:get(guard.path)
   if err and err.kind == "not_found" then return "it is gone" end
   if err then return nil, err end
   for name, planned in pairs(guard.expect) do
     if not holds(subject, name, planned, body[name]) then
+      local from = shown_from(subject, name)
+      if from > store.now() then return nil, nil, from end
       return ("%s is not what it was when this was planned"):format(name)
     end
   end
@@ -134,8 +147,9 @@ local function is_old(self) return os.time() - self.options.created_at > M.GUARD
 -- The person as a whole, where the plan is old.
 local function check_subject(self, subject)
   if not subject.guard.path or not is_old(self) then return end
-  local why, err = broken(self, subject.guard, subject)
+  local why, err, again_at = broken(self, subject.guard, subject)
   if err then return unread(self, err) end
+  if again_at then return again_at end
   if why then return drift(self, subject, subject.ops, why) end
 end
 
@@ -469,13 +483,6 @@ function Engine:run()
   if self.problem then error(self.problem, 0) end
   if self.stopping == "error" then return nil, self.err end
   return true
-end
-
---- Leaves at once: what is under way is unknown from now on.
-function Engine:abandon()
-  self.ended = true
-  self.client:close()
-  if self.worker then self.worker:leave() end
 end
 
 --- Makes an engine for a run.

@@ -90,13 +90,19 @@ function M.probe(client, subject, op, workflow, skew)
   return nil, answer
 end
 
+--- How long the service may take to show what an operation did, seconds.
+---@param op msgraph.journal.Op
+---@return number
+function M.settle_of(op)
+  local action = actions.find(op.action)
+  return action and action.settle or M.SETTLE
+end
+
 --- When a "no" counts, ms of journal.clock.
 ---@param op msgraph.journal.Op
----@return integer
+---@return number
 function M.counts_from(op)
-  local action = actions.find(op.action)
-  local settle = op.effect == "converge" and 0 or action and action.settle or M.SETTLE
-  return (op.over_at or 0) + settle * 1000
+  return (op.over_at or 0) + (op.effect == "converge" and 0 or M.settle_of(op) * 1000)
 end
 
 local function human(answer, reason)

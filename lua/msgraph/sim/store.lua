@@ -166,6 +166,7 @@ function Store:device_of(user, ordinal, now)
   if self.deleted[index] then return nil end
   local device, asked = self.hardware(index, self.seed, user, ordinal), self.asked[index]
   device.retire = asked and progress(device, self.wiped[index] and "wipe" or "retire", asked, now)
+  device.enrolled = self:get("enrolled/" .. index) or device.enrolled
   if asked and not device.retire then return nil end
   local locked = self:get("lock/" .. index)
   device.lock = locked and lock_progress(device, locked, now)
@@ -199,6 +200,13 @@ local ON_ITS_WAY = { retirePending = true, retireIssued = true, wipePending = tr
 function Store:retire(device, now, wipe)
   if ON_ITS_WAY[device.managementState] then return end
   self.asked[device.index], self.wiped[device.index] = now, wipe or nil
+end
+
+--- Enrols a device anew.
+---@param device msgraph.sim.Device
+function Store:enroll(device, now)
+  self:set("enrolled/" .. device.index, now)
+  device.properties = nil -- those that were shown
 end
 
 --- Removes a device's record at once.

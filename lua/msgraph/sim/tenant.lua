@@ -551,8 +551,8 @@ end
 
 ---@param id string
 function Tenant:enroll_device(id)
-  local device = self.store:find_device(id, self.clock:now()) or error("no such device: " .. tostring(id), 0)
-  device.enrolled = self.clock:now()
+  local now = self.clock:now()
+  self.store:enroll(self.store:find_device(id, now) or error("no such device: " .. tostring(id), 0), now)
 end
 
 ---@return string

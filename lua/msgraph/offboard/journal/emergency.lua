@@ -25,7 +25,7 @@ local function line_of(worker, item)
   return json.encode(line) .. "\n"
 end
 
---- Writes the outcomes of attempts; err gets `emergency` and a hint that says how to go on, when that went well.
+--- Writes the outcomes of attempts; err gets `emergency`, the file, and a hint when that went well.
 ---@param worker msgraph.journal.Worker
 ---@param list table[]
 ---@param err msgraph.Error what the journal said
@@ -40,8 +40,7 @@ function M.write(worker, list, err)
   -- begun on a line of its own: one before it may have broken off
   if not store.append(path, "\n" .. table.concat(lines)) then return end
   err.emergency = path
-  err.hint = ("%d outcomes are in %s: make room, then msgraph resume %s --journal %s"
-    .. " --take-in %s"):format(#lines, path, worker.run_id, worker.journal.path, path)
+  err.hint = ("%d outcomes are in %s: make room, then take them in"):format(#lines, path)
 end
 
 --- The lines of a file. One that broke off is left out: its worker saw that it could not be written.
