@@ -219,13 +219,14 @@ describe("a plan", function()
   end)
 
   it("calls the apps that consents were given to by their names, or ids where those may not be read", function()
-    local wf = workflow(nil, { ob.actions.grants.remove_all })
-    assert.same({ "Withdraw the consent to Wiki (User.Read Mail.Read)" }, t:plan(wf, { ADA, CONAN }):does(ADA))
-    local asked = 0
-    for _, entry in ipairs(t.tenant:requests()) do
-      asked = asked + (entry.path:find "/servicePrincipals" and 1 or 0)
+    local function asked()
+      local count = 0
+      for _, entry in ipairs(t.tenant:requests()) do count = count + (entry.path:find "/servicePrincipals" and 1 or 0) end
+      return count
     end
-    assert.equal(1, asked) -- whoever gave it
+    local wf, before = workflow(nil, { ob.actions.grants.remove_all }), asked()
+    assert.same({ "Withdraw the consent to Wiki (User.Read Mail.Read)" }, t:plan(wf, { ADA, CONAN }):does(ADA))
+    assert.equal(1, asked() - before) -- whoever gave it
     t.tenant:fault { kind = "status", status = 403, path = "/servicePrincipals", times = 1 }
     assert.truthy(t:plan(wf, { ADA }):does(ADA)[1]:find "^Withdraw the consent to %x+%-[%x-]+ %(User.Read Mail.Read%)$")
     t.tenant:clear_faults()
