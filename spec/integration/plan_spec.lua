@@ -95,6 +95,14 @@ describe("a plan", function()
     end)
   end
 
+  it("takes a name a line where a column would be taken, too", function()
+    local source = ob.csv { key = "userPrincipalName" }
+    source.file = file_of(ADA .. "\n")
+    assert.same({ ADA }, names_of(t:plan(workflow { subjects = source })))
+    source.file = file_of("somebody\n" .. ADA .. "\n")
+    assert.error_matches(function() t:plan(workflow { subjects = source }) end, "none of its columns %(somebody%) is")
+  end)
+
   it("is refused for nobody", function()
     local ok, message = pcall(t.plan, t, workflow { subjects = ob.filter "displayName eq 'Nobody'" })
     assert.is_false(ok)
