@@ -112,9 +112,9 @@ local function tail(state)
   if found.run.state ~= "open" then return "" end
   if found.at_work == 0 then return "nobody is at work on it: msgraph resume" end
   if state.stopping then return "stopping: waits for what is under way" end
+  if only_reads(found) then return "rests until what was under way is surely over, then looks at it" end
   parts[#parts + 1] = state.pace and ("%.1f a second"):format(state.pace)
   parts[#parts + 1] = waits(found)
-  if only_reads(found) then parts[#parts + 1] = "looks at what was lost once that can not arrive any more" end
   parts[#parts + 1] = state.eta and state.eta > 0 and ("about %s left"):format(duration(state.eta)) or nil
   return table.concat(parts, ", ")
 end
