@@ -128,9 +128,5 @@ run("msgraph report --journal friday.journal --out friday-", 8)
 
 local times, twice = retired()
 say(("The tenant's own log: %d devices were asked to retire, %d of them twice."):format(times, twice))
-print [[
-Try next, in this folder: the same with your own hands, as README.md says. It begins with
-  eval "$(make -s env)"                       use what is built here
-  msgraph sim --faults slow > tenant.env      a tenant to play with, until Ctrl-C; then, in another terminal:
-  . ./tenant.env && msgraph help]]
+print "Try next: the same by hand, as README.md says."
 os.exit(twice == 0 and times > 0 and (resumed == 21 or resumed == 0) and 0 or 1, true)
