@@ -62,8 +62,8 @@ describe("a run's lines", function()
       "throttled by Graph, goes on in 12 s" },
     { "when it tries again", { retry_at = 1005000 }, "tries again in 5 s" },
     { "that nobody is at work on it", { at_work = 0 }, "nobody is at work on it: msgraph resume" },
-    { "why a resume rests", { stages = { stage("contain", { total = 2, done = 1, unknown = 1 }) } },
-      "rests until what was under way is surely over, then looks at it" },
+    { "why a resume rests", { stages = { stage("contain", { total = 2, done = 1, unknown = 1 }) }, due_at = 1042000 },
+      "rests 42 s until what was under way is surely over, then looks at it" },
   } do
     it("tell " .. case[1], function()
       local lines = texts { found = found(case[2]) }

@@ -123,10 +123,10 @@ local function some_users(args)
   return rows
 end
 
--- "retire 5 devices": an action is a verb and the id of a device.
+-- An action is a verb and an id; several at once are those of a user's devices: "retire 5 devices".
 local function describe_actions(actions)
-  local verb = actions[1]:match("^%S+")
-  return ("  %s %d device%s"):format(verb, #actions, #actions == 1 and "" or "s")
+  local verb = actions[1]:match("^%S+"):gsub("_", " ")
+  return "  " .. verb .. (#actions > 1 and (" %d devices"):format(#actions) or "")
 end
 
 local function describe_request(entry)
