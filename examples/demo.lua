@@ -29,6 +29,12 @@ end
 
 local function say(text) print("\n" .. text .. "\n") end
 
+-- As much of a line as fits one or two of a terminal.
+local function cut(line)
+  local last = utf8.offset(line, 112)
+  return last and line:sub(1, last - 1) .. "…" or line
+end
+
 -- Shows a command line and runs it, with the first lines of what it prints.
 local function run(command, most)
   print("    $ " .. command)
@@ -36,10 +42,16 @@ local function run(command, most)
   local n = 0
   for line in text:gmatch "[^\n]+" do
     n = n + 1
-    if n <= (most or 99) then print("    " .. line:sub(1, 150)) end
+    if n <= (most or 99) then print("    " .. cut(line)) end
   end
   if n > (most or 99) then print(("    … and %d lines more"):format(n - most)) end
   return code
+end
+
+-- The same for one that is watched while it works.
+local function watch(command)
+  print("    $ " .. command)
+  return select(3, os.execute(line_of(command)))
 end
 
 local function people()
@@ -68,13 +80,13 @@ end
 
 local function kill_half_way()
   print "    $ msgraph apply friday.plan"
-  local pipe = assert(io.popen(line_of "sh -c 'echo $$; exec msgraph apply friday.plan' 2>&1"))
+  local pipe = assert(io.popen(line_of "sh -c 'echo $$; exec msgraph apply friday.plan >&2'"))
   local pid = assert(pipe:read "l")
-  while settled() < HALF_WAY do tenant:now(); require("msgraph.sim.server").sleep(0.05) end
+  while settled() < HALF_WAY do require("msgraph.sim.server").sleep(0.05) end
   os.execute("kill -KILL " .. pid)
-  for line in pipe:lines() do print("    " .. line) end
   pipe:close()
-  print(("    $ kill -KILL %s        (the power fails)"):format(pid))
+  print(("\n\n    $ kill -KILL %s        (the power fails)"):format(pid))
+  run "msgraph status --journal friday.journal"
 end
 
 -- What must not be done twice: every device that was asked to retire, and how often.
@@ -108,18 +120,13 @@ run "msgraph approve friday.plan --as 'Grace Hopper'"
 say "Apply it, and pull the plug half way:"
 kill_half_way()
 say "Go on. What was under way is looked at before anything is sent again:"
-local resumed = run "msgraph resume --journal friday.journal"
+local resumed = watch "msgraph resume --journal friday.journal"
 say "Is it so? Every operation is read:"
 run("msgraph verify --journal friday.journal", 12)
 say "What is left for people, and the tables for everybody else:"
 run("msgraph report --journal friday.journal --out friday-", 8)
-run "msgraph status --journal friday.journal"
 
 local times, twice = retired()
 say(("The tenant's own log: %d devices were asked to retire, %d of them twice."):format(times, twice))
-print [[
-Try next, in this folder:
-  eval "$(make -s env)"      in two terminals: use what is built here
-  msgraph sim                in one: a tenant to play with; paste its three lines into the other
-  msgraph remove-all-devices --dry-run ada@contoso.com      there: what would be done?]]
+print "Try next: the same by hand, as README.md says."
 os.exit(twice == 0 and times > 0 and (resumed == 21 or resumed == 0) and 0 or 1, true)

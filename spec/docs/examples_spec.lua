@@ -38,8 +38,11 @@ describe("the documentation", function()
     end
   end
 
-  it("begins with the main job, which does what it says", function()
-    local program = examples(helper.read_file(helper.ROOT .. "README.md"))()
+  it("shows the main call, which does what it says", function()
+    local program
+    for example in examples(helper.read_file(helper.ROOT .. "README.md")) do
+      program = program or example:find("graph.remove_all_devices", 1, true) and example
+    end
     local before = #tenant:requests { method = "POST" }
     assert.equal("queued: each device leaves when it next checks in\n", run(program))
     assert.equal(before + 1, #tenant:requests { method = "POST" })

@@ -95,6 +95,14 @@ describe("a plan", function()
     end)
   end
 
+  it("takes a name a line where a column would be taken, too", function()
+    local source = ob.csv { key = "userPrincipalName" }
+    source.file = file_of(ADA .. "\n")
+    assert.same({ ADA }, names_of(t:plan(workflow { subjects = source })))
+    source.file = file_of("somebody\n" .. ADA .. "\n")
+    assert.error_matches(function() t:plan(workflow { subjects = source }) end, "none of its columns %(somebody%) is")
+  end)
+
   it("is refused for nobody", function()
     local ok, message = pcall(t.plan, t, workflow { subjects = ob.filter "displayName eq 'Nobody'" })
     assert.is_false(ok)
@@ -221,7 +229,9 @@ describe("a plan", function()
   it("calls the apps that consents were given to by their names, or ids where those may not be read", function()
     local function asked()
       local count = 0
-      for _, entry in ipairs(t.tenant:requests()) do count = count + (entry.path:find "/servicePrincipals" and 1 or 0) end
+      for _, entry in ipairs(t.tenant:requests()) do
+        if entry.path:find "/servicePrincipals" then count = count + 1 end
+      end
       return count
     end
     local wf, before = workflow(nil, { ob.actions.grants.remove_all }), asked()

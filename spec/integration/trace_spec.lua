@@ -280,17 +280,31 @@ describe("a capture", function()
     server:stop()
   end)
 
+  it("is for its owner's eyes only, whatever stood there and whatever others may read", function()
+    for _, extension in ipairs { "har", "jsonl" } do
+      local path = file(extension)
+      helper.write_file(path, "of before")
+      helper.sh("chmod 644 " .. helper.quote(path))
+      local server = answering(OK)
+      local client <close> = helper.client(server.endpoint, { capture = path })
+      client:get "/users/1"
+      server:stop()
+      assert.equal("600\n", helper.sh("stat -c %a " .. helper.quote(path)))
+      assert.equal(1, #read(path))
+    end
+  end)
+
   it("that can not be written is an error of connect, or ends with a warning", function()
     local client, err = graph.connect { auth = graph.auth.token(helper.TOKEN), capture = "/nowhere/at/all.har" }
     assert.is_nil(client)
     assert.equal("capture", err.code)
     assert.error_matches(function() helper.client("https://127.0.0.1:1", { capture = "x.txt" }) end, "%.har or %.jsonl")
     local server = answering(OK)
-    local full = helper.tmp() .. "/full.jsonl"
-    helper.sh("ln -s /dev/full " .. helper.quote(full))
     local warned, said = {}, _G.warn
     _G.warn = function(...) warned[#warned + 1] = table.concat { ... } end
-    client = helper.client(server.endpoint, { capture = full })
+    client = helper.client(server.endpoint, { capture = file "jsonl" })
+    client.trace.capture.file:close()
+    client.trace.capture.file = assert(io.open("/dev/full", "r+b"))
     for _ = 1, 2 do assert.same({ id = "1" }, (client:get "/users/1")) end
     _G.warn = said
     assert.equal(1, #warned)

@@ -35,7 +35,7 @@ function M.describe(command)
 end
 
 local function journal_of(plan, path)
-  return plan.body.restore and plan.body.restore.journal or (path:gsub("%.plan$", "")) .. ".journal"
+  return plan.body.restore and plan.body.restore.journal or runs.beside(path)
 end
 
 local function ending(err, args)

@@ -63,9 +63,14 @@ function M.words(args)
   return words
 end
 
+-- One source a line: what was looked at, and why it gave nothing.
+local function sources(message)
+  return (message:gsub(" %((.*)%)$", function(list) return ":\n  " .. list:gsub("; ", "\n  ") end))
+end
+
 local function no_token(err)
   return ("%s\n`msgraph login` signs you in; a service sets AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET,"
-    .. " or MSGRAPH_ACCESS_TOKEN (no option takes them, as `ps` would show it)"):format(err.message)
+    .. " or MSGRAPH_ACCESS_TOKEN (no option takes them, as `ps` would show it)"):format(sources(err.message))
 end
 
 -- The throttle gate is shared with whatever else this user runs at the same time (docs/throttling.md). Where the

@@ -61,15 +61,17 @@ local function add_help(parser)
   parser:help_description_margin(28):usage_max_width(100)
 end
 
-local ABOUT = "Microsoft Graph from the command line: takes the devices of leavers out of management."
+local ABOUT = "Takes people out of a Microsoft 365 tenant: plans it, does it, goes on after anything, proves it."
 
 local FIRST_STEPS = [[
 Begin here:
-  msgraph sim                                            a simulated tenant, to try things on
-  msgraph remove-all-devices --dry-run ada@contoso.com   shows what would happen
+  msgraph sim > tenant.env                               a simulated tenant, to try things on
   msgraph login --tenant contoso.com --client-id ID      signs you in, once
-  msgraph doctor                                         checks what the rest needs
-  msgraph help remove-all-devices                        permissions, examples, exit codes
+  msgraph plan leaver.lua --users leavers.csv            what a workflow would do: changes nothing
+  msgraph show | doctor --plan | approve | apply         the plan: read it, check it, answer for it, do it
+  msgraph status | resume | verify | report              the run: where it stands, go on, is it so, what is left
+  msgraph remove-all-devices --dry-run ada@contoso.com   devices alone: shows what would happen
+  msgraph help apply                                     options, examples, exit codes
 
 A service signs in with AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or has a token in
 MSGRAPH_ACCESS_TOKEN; no option takes them.]]
@@ -136,6 +138,9 @@ local function usage_message(problem)
   local message = problem.usage:gsub("\nDid you mean", "; did you mean")
   if message:find("unknown command", 1, true) and not message:find("did you mean", 1, true) then
     message = ("%s; there are %s"):format(message, names_of_commands())
+  end
+  if message == "missing option '--journal'" then
+    message = message .. ": the file that apply wrote beside the plan, --journal friday.journal"
   end
   local name = problem.at._name
   return ("%s\nSee: msgraph help%s"):format(terminal.clean(message), name == "msgraph" and "" or " " .. name)

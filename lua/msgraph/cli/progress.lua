@@ -106,15 +106,17 @@ local function only_reads(found)
   return flying == 0 and unknown > 0
 end
 
+local RESTS <const> = "rests %s until what was under way is surely over, then looks at it"
+
 -- How fast, what holds it up, how long still.
 local function tail(state)
   local found, parts = state.found, {}
   if found.run.state ~= "open" then return "" end
   if found.at_work == 0 then return "nobody is at work on it: msgraph resume" end
   if state.stopping then return "stopping: waits for what is under way" end
+  if only_reads(found) then return RESTS:format(found.due_at and duration(found.due_at - found.now) or "a moment") end
   parts[#parts + 1] = state.pace and ("%.1f a second"):format(state.pace)
   parts[#parts + 1] = waits(found)
-  if only_reads(found) then parts[#parts + 1] = "looks at what was lost once that can not arrive any more" end
   parts[#parts + 1] = state.eta and state.eta > 0 and ("about %s left"):format(duration(state.eta)) or nil
   return table.concat(parts, ", ")
 end

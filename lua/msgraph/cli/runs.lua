@@ -3,6 +3,7 @@ local connection = require "msgraph.cli.connection"
 local errors = require "msgraph.cli.errors"
 local graph = require "msgraph"
 local batch = require "msgraph.cli.batch"
+local graph_errors = require "msgraph.errors"
 local live = require "msgraph.cli.live"
 local offboard = require "msgraph.cli.offboard"
 local shell = require "msgraph.cli.shell"
@@ -24,6 +25,11 @@ local OUTCOMES = { plan_expired = "stale", plan_tampered = "stale", plan_changed
   subjects = "usage", in_use = "stopped", journal_busy = "stopped",
   journal_full = "stopped", journal_readonly = "stopped", journal_damaged = "stopped", lease_lost = "stopped" }
 
+--- Where apply writes the journal of a plan.
+---@param path string
+---@return string
+function M.beside(path) return (path:gsub("%.plan$", "")) .. ".journal" end
+
 --- The option of those that work on a run.
 function M.describe_quiet(command)
   command:flag "-q --quiet":description "No progress: errors, the recap and the next command alone."
@@ -39,10 +45,22 @@ function M.ending(err)
   return outcome, terminal.clean(err.message) .. (err.hint and "\n  " .. err.hint or "")
 end
 
+-- Whether a file is a plan, which is easily named instead of its journal.
+local function is_plan(path)
+  local file = io.open(path, "rb")
+  local head = file and file:read(64)
+  if file then file:close() end
+  return head ~= nil and head:find('"msgraph-plan"', 1, true) ~= nil
+end
+
 --- Opens the journal that was named; never makes one.
 ---@return msgraph.Journal?
 ---@return msgraph.Error?
 function M.open_journal(args, readonly)
+  if is_plan(args.journal) then
+    return nil, graph_errors.new { kind = "invalid", code = "journal", phase = "not_sent", message =
+      ("%s is a plan: its journal is what apply wrote beside it, %s"):format(args.journal, M.beside(args.journal)) }
+  end
   return require("msgraph.offboard.journal").open(args.journal, { readonly = readonly, create = false })
 end
 

@@ -123,10 +123,10 @@ local function some_users(args)
   return rows
 end
 
--- "retire 5 devices": an action is a verb and the id of a device.
+-- An action is a verb and an id; several at once are those of a user's devices: "retire 5 devices".
 local function describe_actions(actions)
-  local verb = actions[1]:match("^%S+")
-  return ("  %s %d device%s"):format(verb, #actions, #actions == 1 and "" or "s")
+  local verb = actions[1]:match("^%S+"):gsub("_", " ")
+  return "  " .. verb .. (#actions > 1 and (" %d devices"):format(#actions) or "")
 end
 
 local function describe_request(entry)
@@ -167,9 +167,11 @@ local function banner(tenant, args)
     args.speed or 60, args.no_intune and ", without Intune" or ""))
   local users = some_users(args)
   terminal.note((table_of.format(users, "  "):gsub("\n$", "")))
-  terminal.note("Paste these three lines into another terminal, then try:  msgraph remove-all-devices --dry-run "
-    .. users[1][1])
-  terminal.note("Or the first two, and sign in:  " .. login_command(tenant))
+  terminal.note(terminal.shows_results()
+    and "Paste these three lines into another terminal (shorter: msgraph sim > tenant.env), then try:"
+    or "Three lines for the shell are written. In another terminal read them (. ./tenant.env), then try:")
+  terminal.note("  msgraph remove-all-devices --dry-run " .. users[1][1])
+  terminal.note("Or take the first two, and sign in:\n  " .. login_command(tenant))
 end
 
 -- Shows what is asked until Ctrl-C.

@@ -129,7 +129,10 @@ function M.fill(declared, given)
     for name, param in pairs(declared) do
       local value = given[name]
       if value == nil then
-        if param.required then error(("the param '%s' is missing: --param %s=…"):format(name, name), 0) end
+        if param.required then
+          error(("the param '%s' is missing%s: --param %s=…"):format(name,
+            param.about and (" (%s)"):format(param.about) or "", name), 0)
+        end
         filled[name] = param.default
       else
         filled[name] = CHECKS[param.type](param, value, ("the param '%s'"):format(name))

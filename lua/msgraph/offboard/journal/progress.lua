@@ -29,6 +29,7 @@ local must = failure.must
 ---@field settled_people integer with nothing left that the program can do now; of these wait for a person:
 ---@field waiting_people integer
 ---@field at_work integer processes
+---@field due_at? integer Unix ms when the first goes on of those who wait for a moment
 ---@field retry_at? integer Unix ms when the first of what was refused is sent again
 ---@field throttled? boolean Graph asked for less
 ---@field trouble { label: string, what: string, state: string, reason: string? }[] since the
@@ -83,6 +84,7 @@ end
 local THROTTLED = [[SELECT 1 AS yes FROM op o JOIN attempt a ON a.run_id = o.run_id AND a.subj = o.subj AND a.op = o.op
   AND a.n = o.attempts WHERE o.run_id = ? AND o.state = 'planned' AND o.attempts > 0 AND a.http_status = 429 LIMIT 1]]
 
+local DUE = "SELECT min(due_at) AS due_at FROM subject WHERE run_id = ? AND state = 'ready' AND due_at > ?"
 local SETTLED = { needs_human = true, done = true, failed = true, skipped = true }
 
 local function count_people(db, found)
@@ -92,6 +94,7 @@ local function count_people(db, found)
     if SETTLED[row.state] then found.settled_people = found.settled_people + row.n end
     if row.state == "needs_human" then found.waiting_people = row.n end
   end
+  found.due_at = must(db:one(DUE, found.run.run_id, found.now)).due_at
 end
 
 local TROUBLE = [[SELECT e.kind, e.data_json, s.label, o.op_key, o.desired_json
