@@ -105,6 +105,16 @@ describe("the end of a membership", function()
     assert.equal(before, #s.tenant:requests())
   end)
 
+  it("is not deleted by a method in a header", function()
+    local s <close> = scene()
+    local path = ("/groups/%s/members/%s"):format(group_of(s, "VPN"), s.ada.id)
+    for _, name in ipairs { "X-HTTP-Method", "x-http-method-override" } do
+      local ok, message = pcall(function() s.admin:post(path, nil, { headers = { [name] = "DELETE" } }) end)
+      assert.is_false(ok)
+      assert.matches("resources_spec.lua:%d+: post: header 'x%-http%-method[^']*': call the method itself", message)
+    end
+  end)
+
   it("is the end of the user where that is said", function()
     local s <close> = scene()
     local path = ("/groups/%s/members/%s"):format(group_of(s, "VPN"), s.ada.id)
