@@ -177,8 +177,9 @@ end
 local function groups_delta(ctx)
   local store = ctx.store
   local function walk(position)
-    local group = groups.group(ctx.seed, math.max(position // ROOM, 1))
-    if not group then return nil, position end
+    local index = math.max(position // ROOM, 1)
+    if index > groups.count(store) then return nil, position end
+    local group = groups.group(ctx.seed, index)
     local members, more = members_from(store, group, math.max(position % ROOM, 1))
     return { group = group, members = members }, more and group.index * ROOM + more or (group.index + 1) * ROOM
   end
