@@ -3,6 +3,7 @@ local cjson = require "cjson"
 local core = require "msgraph.core"
 local graph = require "msgraph"
 local helper = require "spec.support.helper"
+local json = require "msgraph.json"
 local sim = require "msgraph.sim"
 local wire = require "spec.support.wire"
 
@@ -241,6 +242,21 @@ describe("a capture", function()
       server:stop()
     end)
   end
+
+  it("hides what is named like a secret, however deep and whatever it is, and nothing else", function()
+    local path = file "jsonl"
+    local sent = { displayName = "shown 1", wifi = { { preSharedKey = "s3cr3t", ssid = "shown 2" } }, devicePin = 93737,
+      clientSecretValue = { "s3cr3t" }, newPassphrase = "s3cr3t", x = { refreshTokens = { a = { "s3cr3t" } } },
+      keyId = "shown 3", code = "shown 4", ["@microsoft.graph.downloadUrl"] = "https://x.example/s3cr3t" }
+    local server <close> = answering(helper.json_answer("200 OK", json.encode(sent)))
+    local client <close> = helper.client(server.endpoint, { capture = path })
+    assert(client:patch("/users/1", sent))
+    local text = helper.read_file(path)
+    assert.is_nil(text:find("s3cr3t", 1, true))
+    assert.is_nil(text:find("93737", 1, true))
+    for i = 1, 4 do assert.equal(2, select(2, text:gsub("shown " .. i, ""))) end
+    assert.same(sent, (client:patch("/users/1", sent))) -- what travels is as it was
+  end)
 
   it("has what HAR 1.2 asks of an entry", function()
     local path = file "har"
