@@ -45,6 +45,7 @@ local KIND_OF_REQUEST_ID <const> = 30
 ---@field spoil? string                  what a page becomes, by the fault "page"
 ---@field login? msgraph.sim.TokenRequest  of a request to the login side
 ---@field units? integer                what it cost the identity service, where limits hold
+---@field share? number                  of the limit there that is nearest, what is used up
 ---@field fields? table<string, string>    its parameters
 ---@field directory? string                the tenant in its path, in lower case
 
@@ -167,7 +168,7 @@ end
 local function check_limits(tenant, ctx)
   if not tenant.limits then return nil end
   local refused
-  refused, ctx.units = tenant.limits:count(ctx)
+  refused, ctx.units, ctx.share = tenant.limits:count(ctx)
   return refused and reply.throttled(ctx, refused)
 end
 
@@ -264,6 +265,7 @@ local function add_headers(answer, ctx)
   headers["client-request-id"] = ctx.client_request_id
   headers["x-ms-ags-diagnostic"] = DIAGNOSTIC
   headers["x-ms-resource-unit"] = ctx.units and tostring(ctx.units)
+  if (ctx.share or 0) > 0.8 then headers["x-ms-throttle-limit-percentage"] = ("%.2f"):format(ctx.share) end -- FACTS 4
 end
 
 --- A part of a batch is a request as any other, but for the connection: an answer that is reset is lost.
