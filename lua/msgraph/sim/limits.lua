@@ -200,9 +200,9 @@ local function find_room(self, rules, request, now)
   for _, rule in ipairs(rules) do
     if applies(rule, request) then
       local window = window_of(self, rule, key_of(self, rule, request.who), now)
-      local amount, limit = rule.units and request.units or 1, math.max(rule.amount * self.scale, 1)
-      if window.used + amount > limit then return nil, rule, window end
-      room[#room + 1] = { window, amount, limit }
+      local amount, most = rule.units and request.units or 1, math.max(rule.amount * self.scale, 1)
+      if window.used + amount > most then return nil, rule, window end
+      room[#room + 1] = { window, amount, most }
     end
   end
   return room
