@@ -75,12 +75,12 @@ static int protected_open(lua_State *L)
     lua_setfield(L, -2, "cpath");
 
     lua_getglobal(L, "require");
-    lua_pushliteral(L, "msgraph.sim.tenant");
+    lua_pushliteral(L, "msgraph.sim.host");
     lua_call(L, 1, 1);
-    lua_getfield(L, -1, "host");
+    lua_getfield(L, -1, "open");
     lua_pushlstring(L, o->options, o->options_len);
     lua_pushcfunction(L, lua_now);
-    lua_call(L, 2, 2); /* host(options, now) -> answer, control */
+    lua_call(L, 2, 2); /* open(options, now) -> answer, control */
     o->tenant->control_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     o->tenant->answer_ref  = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;

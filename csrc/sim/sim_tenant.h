@@ -1,6 +1,6 @@
 /* csrc/sim/sim_tenant.h - a tenant's Lua state: a request goes in, an answer comes out.
  *
- * The tenant itself is written in Lua (lua/msgraph/sim/tenant.lua) and lives in a state of its own,
+ * The tenant itself is written in Lua (lua/msgraph/sim/host.lua) and lives in a state of its own,
  * so that the program under test and the tenant it talks to share nothing. Calls may come from two
  * threads, the server's and the one that started it; a mutex lets one in at a time.
  *

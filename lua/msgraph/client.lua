@@ -13,7 +13,6 @@ local loop = require "msgraph.loop"
 local repeatable = require "msgraph.repeatable"
 local requests = require "msgraph.request"
 local response = require "msgraph.response"
-local trace = require "msgraph.trace"
 
 local M = {}
 
@@ -246,6 +245,12 @@ later({ "user", "group", "application", "service_principal", "directory_role", "
 later({ "batch" }, function() Client.batch = require("msgraph.batch").batch end)
 later({ "check" }, function() Client.check = require("msgraph.check").run end)
 
+-- What stands around its requests: nothing, and not loaded either, where nobody asked.
+local function open_trace(settings)
+  if not settings.log and not settings.capture and not settings.traceparent then return nil end
+  return require("msgraph.trace").open(settings)
+end
+
 --- Makes a client. Nothing is sent yet.
 ---@param opts? msgraph.ConnectOpts
 ---@return msgraph.Client?
@@ -259,7 +264,7 @@ function M.connect(opts)
   settings.credential = opened.core
   local origin, failure = core.origin(settings)
   if not origin then return nil, errors.from_failure(failure) end
-  local tracing, reason = trace.open(settings)
+  local tracing, reason = open_trace(settings)
   if reason then return nil, errors.new { kind = "invalid", code = "capture", message = reason } end
   local login = opened.login ~= settings.endpoint:match("^%a+://([^/:]+)") and opened.login or nil
   local client = setmetatable({

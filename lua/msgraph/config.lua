@@ -5,7 +5,6 @@
 -- a wrong environment is the world's and is returned.
 local auth = require "msgraph.auth"
 local errors = require "msgraph.errors"
-local trace = require "msgraph.trace"
 
 local M = {}
 
@@ -238,7 +237,7 @@ function M.resolve(opts, getenv)
   if opts.capture and not opts.capture:find "%.har$" and not opts.capture:find "%.jsonl$" then
     error("connect: option 'capture' must name a file that ends in .har or .jsonl", 3)
   end
-  if opts.traceparent and not trace.is_traceparent(opts.traceparent) then
+  if opts.traceparent and not require("msgraph.trace").is_traceparent(opts.traceparent) then
     error("connect: option 'traceparent' is none: 00-, 32 hex digits, -, 16 hex digits, -, 2 hex digits", 3)
   end
   local cloud, err = find_cloud(opts, getenv)

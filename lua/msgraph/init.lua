@@ -10,7 +10,6 @@ local devices = require "msgraph.devices"
 local errors = require "msgraph.errors"
 local host = require "msgraph.host"
 local json = require "msgraph.json"
-local permissions = require "msgraph.permissions"
 local query = require "msgraph.query"
 local task = require "msgraph.task"
 
@@ -39,7 +38,8 @@ local M = {
   quote = query.quote,
   date = query.date,
   --- Which permission a request needs: `graph.permissions("GET", "/users/{id}")`, see msgraph.Needs.
-  permissions = permissions.find,
+  ---@return msgraph.Needs?
+  permissions = function(...) return require("msgraph.permissions").find(...) end, -- most programs never ask
   run = task.run,
   spawn = task.spawn,
   map = task.map,

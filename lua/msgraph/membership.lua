@@ -29,7 +29,7 @@ local function segments_of(target)
   path = decode(path):lower():gsub("%(([^()]*)%)", "/%1")
   local segments = {}
   for segment in path:gmatch("[^/]+") do
-    if not segment:find("^microsoft%.graph%.") then segments[#segments + 1] = segment end
+    if not segment:find("^[%w.]*graph%.%w+$") then segments[#segments + 1] = segment end
   end
   return segments
 end

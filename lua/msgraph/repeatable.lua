@@ -56,15 +56,19 @@ function is_repeatable(method, path, body)
 end
 M.is = is_repeatable
 
+-- What the directory says of a link that is there, or gone, already (msgraph.errors.reasons has the sentences).
+local LINK_DONE = { POST = "already exist", DELETE = "do not exist" }
+
 --- Whether a refusal means that an earlier attempt, whose answer was lost, has done what was asked: what was to be
 --- deleted is not there, what was to be added is.
 ---@param request msgraph.core.Request
 ---@param answer msgraph.core.Response of an attempt that may not have been the first to act
 ---@return boolean
 function M.done_before(request, answer)
-  if request.method == "DELETE" then return answer.status == 404 end
-  return request.method == "POST" and answer.status == 400 and last_segment(request.target) == "$ref"
-    and answer.body:lower():find("already exist", 1, true) ~= nil
+  if request.method == "DELETE" and answer.status == 404 then return true end
+  local words = LINK_DONE[request.method]
+  return words ~= nil and answer.status == 400 and last_segment(request.target) == "$ref"
+    and answer.body:lower():find(words, 1, true) ~= nil
 end
 
 return M

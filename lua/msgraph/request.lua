@@ -59,7 +59,15 @@ local function check_priority(priority)
   error(("priority must be 'low', 'normal' or 'high', got '%s'"):format(priority), 0)
 end
 
+-- A method in a header would pass by what is known of methods: what may be repeated, what must not be deleted.
+local function refuse_hidden_method(headers)
+  for _, name in ipairs { "x-http-method", "x-http-method-override", "x-method-override" } do
+    if query.has_header(headers, name) then error(("header '%s': call the method itself"):format(name), 0) end
+  end
+end
+
 local function refuse_deletion(method, path, body, opts)
+  if method == "POST" and opts and opts.headers then refuse_hidden_method(opts.headers) end
   if opts and opts.delete_object_itself then return end
   local mistake = membership.mistake(method, path, body)
   if mistake then error(mistake, 0) end

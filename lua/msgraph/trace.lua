@@ -170,12 +170,11 @@ function Trace:close()
   if self.capture then self.capture:close() end
 end
 
---- What `graph.connect` was told of log, capture and traceparent; nil where it was told nothing.
+--- What `graph.connect` was told of log, capture and traceparent.
 ---@param settings { log?: fun(record: msgraph.LogRecord), capture?: string, traceparent?: string, endpoint: string }
 ---@return msgraph.Trace?
 ---@return string? reason why the capture can not be written
 function M.open(settings)
-  if not settings.log and not settings.capture and not settings.traceparent then return nil end
   local self = { log = settings.log, traceparent = settings.traceparent, offset = os.time() - core.now() }
   if settings.capture then
     local reason

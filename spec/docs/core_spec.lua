@@ -1,31 +1,17 @@
 --- docs/types/core.lua says what the C module exports: no more, no less.
 local core = require "msgraph.core"
-local helper = require "spec.support.helper"
+local exports = require "spec.support.exports"
 
-local text = helper.read_file(helper.ROOT .. "docs/types/core.lua")
-
-local function declared(owner)
-  local names = {}
-  for name in text:gmatch("\nfunction " .. owner .. "[.:]([%w_]+)") do names[name] = true end
-  for name in text:gmatch("\n" .. owner .. "%.([%w_]+) = nil") do names[name] = true end
-  return names
-end
-
-local function exported(index)
-  local names = {}
-  for name in pairs(index) do names[name] = true end
-  return names
-end
+local text = exports.page "core"
 
 describe("docs/types/core.lua", function()
   it("names everything the module exports", function()
-    assert.same(exported(core), declared "core")
+    assert.same(exports.exported(core), exports.declared(text, "core"))
   end)
 
   it("names every method of its handles", function()
-    local registry = debug.getregistry()
     for _, class in ipairs { "Child", "Credential", "Loopback", "Origin", "Part", "Store", "Transport" } do
-      assert.same(exported(registry["msgraph.core." .. class].__index), declared(class), class)
+      assert.same(exports.methods("msgraph.core." .. class), exports.declared(text, class), class)
     end
   end)
 

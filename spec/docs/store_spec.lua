@@ -1,30 +1,18 @@
 --- docs/types/store.lua says what the store module exports: no more, no less.
+local exports = require "spec.support.exports"
 local helper = require "spec.support.helper"
 local store = require "msgraph.store"
 
-local text = helper.read_file(helper.ROOT .. "docs/types/store.lua")
-
-local function declared(owner)
-  local names = {}
-  for name in text:gmatch("\nfunction " .. owner .. "[.:]([%w_]+)") do names[name] = true end
-  return names
-end
-
-local function exported(index)
-  local names = {}
-  for name in pairs(index) do names[name] = true end
-  return names
-end
+local text = exports.page "store"
 
 describe("docs/types/store.lua", function()
   it("names everything the module exports", function()
-    assert.same(exported(store), declared "store")
+    assert.same(exports.exported(store), exports.declared(text, "store"))
   end)
 
   it("names every method of its handles", function()
-    local registry = debug.getregistry()
     for _, class in ipairs { "Db", "Presence" } do
-      assert.same(exported(registry["msgraph.store." .. class].__index), declared(class), class)
+      assert.same(exports.methods("msgraph.store." .. class), exports.declared(text, class), class)
     end
   end)
 end)

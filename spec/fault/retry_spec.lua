@@ -203,12 +203,24 @@ end)
 
 describe("a second attempt", function()
   local GONE = helper.json_answer("404 Not Found", '{"error":{"code":"Request_ResourceNotFound","message":"Gone."}}')
-  local THERE = helper.json_answer("400 Bad Request", '{"error":{"code":"Request_BadRequest","message":'
-    .. '"One or more added object references already exist for the following modified properties: \'members\'."}}')
+  local function refused(words)
+    return helper.json_answer("400 Bad Request", ('{"error":{"code":"Request_BadRequest","message":'
+      .. '"One or more %s for the following modified properties: \'members\'."}}'):format(words))
+  end
+  local THERE = refused "added object references already exist"
+  local ABSENT = refused "removed object references do not exist"
   local REF = { ["@odata.id"] = "https://graph.microsoft.com/v1.0/directoryObjects/1" }
 
   it("that finds a deleted thing gone has succeeded", function()
     local server, client = open(answers({ after = "close" }, GONE))
+    assert.is_true(assert(client:delete("/groups/1/members/2/$ref")))
+    assert.equal(2, #server:requests())
+    client:close()
+    server:stop()
+  end)
+
+  it("that finds a membership gone has succeeded", function()
+    local server, client = open(answers({ after = "close" }, ABSENT))
     assert.is_true(assert(client:delete("/groups/1/members/2/$ref")))
     assert.equal(2, #server:requests())
     client:close()

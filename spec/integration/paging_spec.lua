@@ -141,7 +141,7 @@ describe("a listing that was left in the middle of a page", function()
       local all, from = {}, nil
       repeat
         local some
-        some, from = take(from, step)
+        if step % 2 == 0 then some, from = take(from, step) else some, from = graph.run(take, from, step) end
         table.move(some, 1, #some, #all + 1, all)
         assert.equal(#all, from.count)
         assert.is_true(#(from.ids or {}) < 10)

@@ -4,193 +4,11 @@ local calls = require "msgraph.calls"
 local graph = require "msgraph"
 local permissions = require "msgraph.permissions"
 local repeatable = require "msgraph.repeatable"
-local sim = require "msgraph.sim"
+local scenes = require "spec.support.scenes"
 
-local KINDS = {}
-for kind, rows in pairs(calls) do
-  if rows.root then KINDS[#KINDS + 1] = kind end
-end
-table.sort(KINDS)
-
--- Calls `visit` with each call once.
-local function each_call(visit)
-  for _, kind in ipairs(KINDS) do
-    local names, by_name = {}, {}
-    for topic, list in pairs(calls[kind]) do
-      if type(list) == "table" and topic ~= "root" then
-        for name, call in pairs(list) do names[#names + 1], by_name[name] = name, call end
-      end
-    end
-    table.sort(names)
-    for _, name in ipairs(names) do visit(kind, name, by_name[name]) end
-  end
-end
-
--- The path as the index has it; of one collection of authentication methods, where there are several.
-local function path_of(kind, call)
-  if type(call[2]) == "function" then return "/users/{id}/authentication/microsoftAuthenticatorMethods/{method}" end
-  return call[2]:find("^%^") and call[2]:sub(2) or calls[kind].root .. call[2]
-end
-
--- ---- scenes -------------------------------------------------------------------------------------
-
-local APP = nil -- filled where the tenant is known
-local ROLE = "62e90394-69f5-4237-9190-012177145e10"
-local INTUNE_ADMIN, USER_ADMIN = "3a2c62db-5318-420d-8d74-23affee5d9d5", "fe930be7-5e62-47db-91af-98c3a49a38b1"
-local EMS = "efccb6f7-5641-4e0e-bd10-b4976e1bf68e"
-local WINDOW = { query = { startDateTime = "2026-01-01T00:00:00Z", endDateTime = "2027-01-01T00:00:00Z" } }
-
-local function named(list, name, value)
-  for _, item in ipairs(list) do
-    if item[name] == value then return item end
-  end
-  error(("nothing with %s = %s"):format(name, tostring(value)))
-end
-
-local function group_id(s, name)
-  return named(assert(s.ada:groups()), "displayName", name).id
-end
-
--- Whom a call is about, and what it is given: functions of the scene. `s.ada` and `s.grace` are handles of a client
--- that may do everything, `s.admin` is that client.
-local ABOUT, ARGS = {}, { user = {}, tenant = {} }
-
-for kind, about in pairs {
-  group = function(s) return group_id(s, "VPN") end,
-  application = function() return APP end, service_principal = function() return APP end,
-  directory_role = function(s)
-    return named(assert(s.admin:tenant():directory_roles()), "roleTemplateId", ROLE).id
-  end,
-  device = function(s) return assert(s.ada:registered_devices())[1].id end,
-  managed_device = function(s) return assert(s.ada:managed_devices())[2].id end, -- which can be wiped
-  deleted = function(s)
-    assert(s.ada:delete())
-    return s.ada.id
-  end,
-  team = function(s) return group_id(s, "Project Apollo") end,
-  drive = function(s) return assert(s.ada:drive()).id end,
-  user = function(s) return s.ada.id end, tenant = function() return nil end,
-} do
-  ABOUT[kind], ARGS[kind] = about, ARGS[kind] or {}
-end
-
-local function pavel(s) return s.tenant:users({ displayName = "Pavel Novák" })[1].id end
-
-ARGS.user.update = function() return { department = "Alumni" } end
-ARGS.user.set_password = function() return { password = "correct horse battery" } end
-ARGS.user.set_manager = pavel
-ARGS.user.assign_licenses = function() return { { skuId = EMS } } end
-ARGS.user.remove_licenses = function() return { EMS } end
-ARGS.user.add_to_group = function(s) return (named(s.tenant:groups(), "displayName", "Blocked").id) end
-ARGS.user.remove_from_group = function(s) return group_id(s, "VPN") end
-ARGS.user.remove_role_assignment = function(s) return assert(s.grace:role_assignments())[1].id end
-ARGS.user.remove_active_role = function() return { roleDefinitionId = USER_ADMIN, justification = "leaver" } end
-ARGS.user.remove_eligible_role = function() return { roleDefinitionId = INTUNE_ADMIN } end
-ARGS.user.remove_app_role_assignment = function(s)
-  return named(assert(s.ada:app_role_assignments()), "principalType", "User").id
-end
-ARGS.user.remove_oauth_grant = function(s) return assert(s.ada:oauth_grants())[1].id end
-ARGS.user.delete_authentication_method = function(s)
-  return named(assert(s.ada:authentication_methods()), "@odata.type",
-    "#microsoft.graph.microsoftAuthenticatorAuthenticationMethod")
-end
-ARGS.user.wipe_app_data = function(s) return assert(s.ada:app_registrations())[1].deviceTag end
-ARGS.user.set_auto_reply = function() return { status = "alwaysEnabled", internalReplyMessage = "gone" } end
-ARGS.user.create_inbox_rule = function()
-  return { displayName = "To Grace", sequence = 1, isEnabled = true, actions = { stopProcessingRules = true } }
-end
-ARGS.user.delete_inbox_rule = function(s) return assert(s.ada:inbox_rules())[1].id end
-ARGS.user.send_mail = function()
-  return { message = { subject = "x", toRecipients = graph.array() }, saveToSentItems = false }
-end
-ARGS.user.calendar_view = function() return WINDOW end
-ARGS.user.cancel_event = function(s)
-  return named(assert(s.ada:calendar_view(WINDOW)), "isOrganizer", true).id, { comment = "left" }
-end
-ARGS.user.decline_event = function(s) return named(assert(s.ada:calendar_view(WINDOW)), "isOrganizer", false).id end
-ARGS.user.delete_event = ARGS.user.decline_event
-ARGS.user.add_calendar_permission = function()
-  return { emailAddress = { address = "grace@contoso.com" }, role = "read", isInsideOrganization = true }
-end
-ARGS.user.remove_calendar_permission = function(s)
-  return assert(s.ada:add_calendar_permission(ARGS.user.add_calendar_permission())).id
-end
-ARGS.group.add_member, ARGS.group.add_owner = pavel, pavel
-ARGS.group.remove_member = function(s) return s.ada.id end
-ARGS.group.remove_owner = function(s)
-  assert(s.admin:group(group_id(s, "VPN")):add_owner(s.ada.id))
-  return s.ada.id
-end
-ARGS.application.add_owner, ARGS.service_principal.add_owner = pavel, pavel
-ARGS.application.remove_owner = function(s) return s.ada.id end
-ARGS.service_principal.remove_owner = ARGS.application.remove_owner
-ARGS.directory_role.remove_member = function(s) return s.grace.id end
-ARGS.device.remove_registered_owner = function(s) return s.ada.id end
-ARGS.device.remove_registered_user = ARGS.device.remove_registered_owner
-ARGS.managed_device.delete_shared_user = function() return "ada@contoso.com" end
-ARGS.team.remove_member = function(s)
-  return named(assert(s.admin:team(group_id(s, "Project Apollo")):members()), "userId", s.ada.id).id
-end
-local INVITATION = { recipients = { { email = "grace@contoso.com" } }, roles = { "write" } }
-ARGS.drive.permissions = function() return "root" end
-ARGS.drive.invite = function() return "root", INVITATION end
-ARGS.drive.remove_permission = function(s)
-  return "root", assert(s.admin:drive(ABOUT.drive(s)):invite("root", INVITATION)).value[1].id
-end
-ARGS.drive.copy = function() return "root", { parentReference = { driveId = "d", id = "i" } } end
-ARGS.tenant.confirm_compromised = function(s) return { s.ada.id } end
-
--- Those that are about somebody else than Ada: administrators have roles.
-local ABOUT_GRACE = { role_assignments = true, remove_role_assignment = true, active_roles = true,
-  remove_active_role = true, eligible_roles = true, remove_eligible_role = true }
-
--- ---- the tenant ---------------------------------------------------------------------------------
-
-local EVERYTHING = {}
-for _, row in ipairs(require("msgraph.permissions.index").names) do EVERYTHING[#EVERYTHING + 1] = row[1] end
-
-local ROLES = { "Global Administrator" }
-
-local function connect(tenant, token)
-  return assert(graph.connect { endpoint = tenant.endpoint, ca_file = tenant.ca_file, auth = graph.auth.token(token) })
-end
-
-local function scene()
-  local tenant = assert(sim.start { users = 12, seed = 1 })
-  local admin = connect(tenant, tenant:token { kind = "delegated", roles = ROLES, scopes = EVERYTHING })
-  APP = tenant:users()[1] and tenant:application_id()
-  return setmetatable({
-    tenant = tenant, admin = admin,
-    ada = admin:user(tenant:users({ displayName = "Ada Lovelace" })[1].id),
-    grace = admin:user(tenant:users({ displayName = "Grace Hopper" })[1].id),
-  }, { __close = function(self)
-    self.admin:close()
-    self.tenant:stop()
-  end })
-end
-
--- A client with no more than is needed: an application where that will do, or else an administrator.
-local function client_with(s, call, least)
-  if call.permissions then return connect(s.tenant, s.tenant:token { scopes = call.permissions }) end
-  if least.application then return connect(s.tenant, s.tenant:token { scopes = { least.application } }) end
-  return connect(s.tenant, s.tenant:token { kind = "delegated", roles = ROLES, scopes = { least.delegated } })
-end
-
-local function subject(s, kind, name)
-  return ABOUT_GRACE[name] and s.grace.id or ABOUT[kind](s)
-end
-
-local function arguments(s, kind, name)
-  local make = ARGS[kind][name]
-  if not make then return { n = 0 } end
-  return table.pack(make(s))
-end
-
-local function actions(tenant)
-  local n = 0
-  for _, entry in ipairs(tenant:requests()) do n = n + #entry.actions end
-  return n
-end
+local actions, arguments, connect, named = scenes.actions, scenes.arguments, scenes.connect, scenes.named
+local path_of, scene, subject = scenes.path_of, scenes.scene, scenes.subject
+local ROLES, WINDOW = scenes.ROLES, scenes.WINDOW
 
 -- What a second sending must bring, by the word in the table.
 local AGAIN = {
@@ -207,7 +25,7 @@ for name, about in pairs(calls.AGAIN) do
   end
 end
 
-each_call(function(kind, name, call)
+scenes.each(function(kind, name, call)
   describe(("%s:%s"):format(kind, name), function()
     local needs = permissions.find(call[1], path_of(kind, call))
 
@@ -227,7 +45,7 @@ each_call(function(kind, name, call)
     it("works with that permission, and does again what the table says", function()
       local s <close> = scene()
       local id, args = subject(s, kind, name), arguments(s, kind, name)
-      local client <close> = client_with(s, call, needs.least)
+      local client <close> = scenes.client_with(s, call, needs.least)
       local thing = client[kind](client, id)
       local before = actions(s.tenant)
       local ok, err = thing[name](thing, table.unpack(args, 1, args.n))
@@ -287,6 +105,16 @@ describe("the end of a membership", function()
     assert.equal(before, #s.tenant:requests())
   end)
 
+  it("is not deleted by a method in a header", function()
+    local s <close> = scene()
+    local path = ("/groups/%s/members/%s"):format(group_of(s, "VPN"), s.ada.id)
+    for _, name in ipairs { "X-HTTP-Method", "x-http-method-override" } do
+      local ok, message = pcall(function() s.admin:post(path, nil, { headers = { [name] = "DELETE" } }) end)
+      assert.is_false(ok)
+      assert.matches("resources_spec.lua:%d+: post: header 'x%-http%-method[^']*': call the method itself", message)
+    end
+  end)
+
   it("is the end of the user where that is said", function()
     local s <close> = scene()
     local path = ("/groups/%s/members/%s"):format(group_of(s, "VPN"), s.ada.id)
@@ -322,7 +150,9 @@ describe("a refusal", function()
     { "no_mailbox", function(s)
       return s.admin:user(s.tenant:users({ guest = true })[1].id):delete_inbox_rule("x")
     end },
-    { "role_not_assigned", function(s) return s.ada:remove_eligible_role { roleDefinitionId = INTUNE_ADMIN } end },
+    { "role_not_assigned", function(s)
+      return s.ada:remove_eligible_role { roleDefinitionId = scenes.INTUNE_ADMIN }
+    end },
     { nil, function(s) return s.ada:remove_from_group(group_of(s, "Everyone in Berlin")) end },
   }
 

@@ -3,6 +3,7 @@ local cjson = require "cjson"
 local core = require "msgraph.core"
 local graph = require "msgraph"
 local helper = require "spec.support.helper"
+local json = require "msgraph.json"
 local sim = require "msgraph.sim"
 local wire = require "spec.support.wire"
 
@@ -242,6 +243,21 @@ describe("a capture", function()
     end)
   end
 
+  it("hides what is named like a secret, however deep and whatever it is, and nothing else", function()
+    local path = file "jsonl"
+    local sent = { displayName = "shown 1", wifi = { { preSharedKey = "s3cr3t", ssid = "shown 2" } }, devicePin = 93737,
+      clientSecretValue = { "s3cr3t" }, newPassphrase = "s3cr3t", x = { refreshTokens = { a = { "s3cr3t" } } },
+      keyId = "shown 3", code = "shown 4", ["@microsoft.graph.downloadUrl"] = "https://x.example/s3cr3t" }
+    local server <close> = answering(helper.json_answer("200 OK", json.encode(sent)))
+    local client <close> = helper.client(server.endpoint, { capture = path })
+    assert(client:patch("/users/1", sent))
+    local text = helper.read_file(path)
+    assert.is_nil(text:find("s3cr3t", 1, true))
+    assert.is_nil(text:find("93737", 1, true))
+    for i = 1, 4 do assert.equal(2, select(2, text:gsub("shown " .. i, ""))) end
+    assert.same(sent, (client:patch("/users/1", sent))) -- what travels is as it was
+  end)
+
   it("has what HAR 1.2 asks of an entry", function()
     local path = file "har"
     local server = answering(OK)
@@ -299,18 +315,18 @@ describe("a capture", function()
     assert.is_nil(client)
     assert.equal("capture", err.code)
     assert.error_matches(function() helper.client("https://127.0.0.1:1", { capture = "x.txt" }) end, "%.har or %.jsonl")
-    local server = answering(OK)
-    local warned, said = {}, _G.warn
-    _G.warn = function(...) warned[#warned + 1] = table.concat { ... } end
-    client = helper.client(server.endpoint, { capture = file "jsonl" })
-    client.trace.capture.file:close()
-    client.trace.capture.file = assert(io.open("/dev/full", "r+b"))
-    for _ = 1, 2 do assert.same({ id = "1" }, (client:get "/users/1")) end
-    _G.warn = said
-    assert.equal(1, #warned)
-    assert.matches("the capture ends here", warned[1])
-    client:close()
-    server:stop()
+    local server <close> = answering(OK)
+    local script = helper.tmp() .. "/full.lua"
+    helper.write_file(script, [[
+      local graph = require "msgraph"
+      warn "@on"
+      local client <close> = assert(graph.connect { endpoint = arg[1], ca_file = arg[2], capture = arg[3],
+        auth = graph.auth.token "x" })
+      for _ = 1, 30 do assert(client:get("/users/1").id == "1") end
+    ]])
+    local out = helper.sh(("trap '' XFSZ; ulimit -f 8; %s %s %s %s %s"):format(helper.LUA, script, server.endpoint,
+      helper.certs() .. "/ca.pem", file "jsonl")) -- no file may grow beyond some KiB there
+    assert.matches("^Lua warning: msgraph: the capture ends here: [^\n]*File too large\n$", out)
   end)
 
   describe("replayed", function()

@@ -175,6 +175,15 @@ describe("limits of a tenant", function()
     assert.is_nil(new().ask("GET", "/v1.0/users/1/managedDevices").headers["x-ms-resource-unit"])
   end)
 
+  it("tell how much of the nearest one is used, above four fifths", function()
+    local s, told = new(), {}
+    for n = 1, 5000 do
+      told[n] = s.ask("GET", "/v1.0/users/1?$select=id").headers["x-ms-throttle-limit-percentage"] or false
+      assert.equal(n > 4000, told[n] ~= false)
+    end
+    assert.same({ "0.80", "0.90", "1.00" }, { told[4001], told[4500], told[5000] })
+  end)
+
   it("may be smaller or larger", function()
     assert.equal(10, (new { limits = { scale = 0.1 } }.until_refused(INTUNE[1], INTUNE[2])))
     assert.equal(1, (new { limits = { scale = 0.001 } }.until_refused(INTUNE[1], INTUNE[2])))

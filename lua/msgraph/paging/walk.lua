@@ -95,11 +95,17 @@ local function is_delta(target)
   return path:find("[/.]delta$") ~= nil or path:find("[/.]delta%b()$") ~= nil
 end
 
--- How many items the query leaves out, which are counted all the same (OData 4.01, 5.1.7); nil: it does not ask for
--- the count, or the directory alone wanted it said (msgraph.query).
-local function skipped(path, opts)
-  if not opts.count and not path:find("[?&]%$count=true") then return nil end
-  return opts.skip or math.tointeger(tonumber(path:match("[?&]%$skip=(%d+)"))) or 0
+-- The value of an option of the service in a path.
+local function option_in(path, name)
+  return path:gsub("%%24", "$"):match("[?&]%$" .. name .. "=([^&]*)")
+end
+
+-- How many items the query leaves out, which are counted all the same (OData 4.01 URL conventions, 5.1.7); nil: the
+-- author does not ask how many there are. (The directory may want it said that he does: msgraph.query.)
+local function skipped(target, path, opts)
+  local asked = opts.count or tostring((opts.query or {})["$count"]) == "true" or option_in(path, "count") == "true"
+  if not asked then return nil end
+  return math.tointeger(tonumber(option_in(target, "skip"))) or 0
 end
 
 --- Begins a walk. Raises (level 0) for a checkpoint that is none.
@@ -111,7 +117,7 @@ end
 function M.new(client, request, path, opts)
   check_from(opts.from)
   local walk = setmetatable({ client = client, request = request, delta = is_delta(request.target),
-    restart = opts.restart, prefetch = opts.prefetch ~= false, skip = skipped(path, opts) }, Walk)
+    restart = opts.restart, prefetch = opts.prefetch ~= false, skip = skipped(request.target, path, opts) }, Walk)
   begin(walk, opts.from)
   return walk
 end

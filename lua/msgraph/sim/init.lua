@@ -73,10 +73,10 @@ end
 --- Has the tenant do something in its own state. Its refusals are mistakes of whoever called us, and so is
 --- a call after stop, or in a forked child.
 local function call(self, name, arg)
-  local tenant = require "msgraph.sim.tenant"
-  local answer, reason = self.server:control(tenant.encode { call = name, arg = arg })
+  local host = require "msgraph.sim.host"
+  local answer, reason = self.server:control(host.encode { call = name, arg = arg })
   if not answer then error(reason, 3) end
-  return tenant.decode(answer).result
+  return host.decode(answer).result
 end
 
 local function launch(json, opts)
@@ -93,7 +93,7 @@ end
 function M.start(opts)
   opts = opts or {}
   check(opts, 2)
-  local json = require("msgraph.sim.tenant").encode {
+  local json = require("msgraph.sim.host").encode {
     users = opts.users, seed = opts.seed, intune = opts.intune, speed = opts.speed, latency = opts.latency,
     start = opts.start, token_lifetime = opts.token_lifetime, device_code_interval = opts.device_code_interval,
     limits = opts.limits,
@@ -127,7 +127,7 @@ function M.replay(file, opts)
   opts = opts or {}
   check(opts, 2)
   if type(file) ~= "string" then error("replay: the name of a file is expected", 2) end
-  local server, reason = launch(require("msgraph.sim.tenant").encode { replay = file }, opts)
+  local server, reason = launch(require("msgraph.sim.host").encode { replay = file }, opts)
   if not server then return nil, reason end
   return setmetatable({ server = server, endpoint = "https://127.0.0.1:" .. server:port(), ca_file = server:ca_file() },
     Replaying)

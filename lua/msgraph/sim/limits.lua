@@ -200,9 +200,9 @@ local function find_room(self, rules, request, now)
   for _, rule in ipairs(rules) do
     if applies(rule, request) then
       local window = window_of(self, rule, key_of(self, rule, request.who), now)
-      local amount = rule.units and request.units or 1
-      if window.used + amount > math.max(rule.amount * self.scale, 1) then return nil, rule, window end
-      room[#room + 1] = { window, amount }
+      local amount, most = rule.units and request.units or 1, math.max(rule.amount * self.scale, 1)
+      if window.used + amount > most then return nil, rule, window end
+      room[#room + 1] = { window, amount, most }
     end
   end
   return room
@@ -245,6 +245,7 @@ end
 ---@param ctx msgraph.sim.Context
 ---@return msgraph.sim.Refusal? nil: it may go on
 ---@return integer? units what it costs the identity service
+---@return number? share  of that service's limit that is nearest, what is used up
 function Limits:count(ctx)
   local segments = segments_of(ctx.path)
   local service, resource = service_of(segments)
@@ -257,8 +258,12 @@ function Limits:count(ctx)
   if rules.at_once and is_crowded(self, who.app .. " " .. resource, rules.at_once, ctx.now) then
     return refusal(self, { by = "Resource", side = "ReadWrite", reason = "ConcurrencyLimitExceeded" }, who, 1)
   end
-  for _, entry in ipairs(room) do entry[1].used = entry[1].used + entry[2] end
-  return nil, service == "identity" and units or nil
+  local share = 0
+  for _, entry in ipairs(room) do
+    entry[1].used = entry[1].used + entry[2]
+    share = math.max(share, entry[1].used / entry[3])
+  end
+  if service == "identity" then return nil, units, share end
 end
 
 return M

@@ -4,8 +4,8 @@
 -- method, path, query and body; `***` in the capture stands for anything. The origin in an answer's links becomes
 -- ours. What the capture has not (or no more) is a 404 that names it. Tokens are not looked at.
 local cjson = require("cjson").new()
+local is_wanted = require "msgraph.sim.fits"
 local reply = require "msgraph.sim.reply"
-local tenant = require "msgraph.sim.tenant"
 
 cjson.encode_sparse_array(true)
 
@@ -174,7 +174,7 @@ end
 function Replay:requests(filter)
   local out = {}
   for _, asked in ipairs(self.log) do
-    if tenant.fits(asked, filter or {}) then out[#out + 1] = asked end
+    if is_wanted(asked, filter) then out[#out + 1] = asked end
   end
   return out
 end

@@ -115,18 +115,27 @@ end
 
 local MAX_BODY <const> = 1024 * 1024 -- bytes; a body beyond is left out, as half a document is of no use
 
-local SECRETS = set [[
-  accesstoken access_token activationlockbypasscode assertion authorization clientassertion client_assertion
-  clientsecret client_secret cookie currentpassword id_token key newpassword passcode password passwordbase64
-  passwordprofile pin recoverykey refreshtoken refresh_token secrettext secretvalue set-cookie sharedaccesssignature
-  temporaryaccesspass token unlockcode uploadurl @microsoft.graph.downloadurl @content.downloadurl
-]]
+-- A name that has one of these in it, or ends in "key" or "pin", is a secret's: rather one too many is hidden.
+local SECRETS = {}
+for word in ([[accesspass assertion authorization bypasscode cookie downloadurl passcode passphrase password secret
+  signature token unlockcode uploadurl]]):gmatch "%S+" do SECRETS[#SECRETS + 1] = word end
 
--- Whether one of the words above may stand there as a name; most bodies hold none, and go as they are.
+local function is_secret(name)
+  name = name:lower()
+  if name:find "key$" or name:find "pin$" then return true end
+  for _, word in ipairs(SECRETS) do
+    if name:find(word, 1, true) then return true end
+  end
+  return false
+end
+
+-- Whether there may be such a name; most bodies hold none, and go as they are.
 local function may_hold_secrets(text)
   if text:find("\\u00", 1, true) then return true end -- a name could be written so
+  local seen = {}
   for name in text:gmatch '"([^"\\]*)"%s*:' do
-    if SECRETS[name:lower()] then return true end
+    if not seen[name] and is_secret(name) then return true end
+    seen[name] = true
   end
   return false
 end
@@ -134,7 +143,7 @@ end
 local function mask(value, secret)
   if type(value) ~= "table" then return secret and value ~= json.null and HIDDEN or value end
   for name, inner in pairs(value) do
-    value[name] = mask(inner, secret or type(name) == "string" and SECRETS[name:lower()])
+    value[name] = mask(inner, secret or type(name) == "string" and is_secret(name))
   end
   return value
 end

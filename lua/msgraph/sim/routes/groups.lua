@@ -1,5 +1,4 @@
 -- lua/msgraph/sim/routes/groups.lua - groups: members, owners, and the trap between the two.
-local delta = require "msgraph.sim.delta"
 local groups = require "msgraph.sim.groups"
 local json = require "msgraph.sim.json"
 local owned = require "msgraph.sim.routes.owned"
@@ -125,71 +124,6 @@ local function owned_objects(ctx)
   return relation.list(ctx, MEMBERSHIPS, "directoryObjects", records)
 end
 
--- ---- what has changed ---------------------------------------------------------------------------
-
--- A group comes with its members, unless the selection leaves them out; with many of them in parts, each of which is
--- the whole group with other members.
-local CHANGING = { known = odata.set "members" }
-for name in pairs(M.resource.known) do CHANGING.known[name] = true end
-setmetatable(CHANGING, { __index = M.resource })
-
-local PART <const> = 20 -- members
-local ROOM <const> = 1 << 24 -- positions of one group: where its next member is looked for
-
-local MEMBER, REMOVED_MEMBER = { "@odata.type", "id" }, { "@odata.type", "id", "@removed" }
-local REASON = { "reason" }
-
-local function member_record(user, is_in)
-  return json.ordered({ ["@odata.type"] = "#microsoft.graph.user", id = user.id,
-    ["@removed"] = not is_in and json.ordered({ reason = "deleted" }, REASON) or nil },
-    is_in and MEMBER or REMOVED_MEMBER)
-end
-
--- Up to PART members from a position on, and the position after them; nil: there are no more.
-local function members_from(store, group, position)
-  local members = {}
-  while #members < PART do
-    local user, after = store:next_user(position)
-    if not user then return members, nil end
-    if groups.is_member(store, group, user) then members[#members + 1] = member_record(user, true) end
-    position = after
-  end
-  while true do
-    local user, after = store:next_user(position)
-    if not user then return members, nil end
-    if groups.is_member(store, group, user) then return members, position end
-    position = after
-  end
-end
-
-local function part(names, entry)
-  local record, own = record_of(entry.group), {}
-  for _, name in ipairs(names) do
-    if name ~= "members" then own[#own + 1] = name end
-  end
-  if entry.members[1] and (names == CHANGING.default or #own < #names) then
-    record["members@delta"] = json.array(entry.members)
-    own[#own + 1] = "members@delta"
-  end
-  return odata.item(CHANGING, record, own)
-end
-
-local function groups_delta(ctx)
-  local store = ctx.store
-  local function walk(position)
-    local group = groups.group(ctx.seed, math.max(position // ROOM, 1))
-    if not group then return nil, position end
-    local members, more = members_from(store, group, math.max(position % ROOM, 1))
-    return { group = group, members = members }, more and group.index * ROOM + more or (group.index + 1) * ROOM
-  end
-  local function change(names, changed)
-    return part(names, { group = groups.group(ctx.seed, changed.group),
-      members = { member_record(store:user(changed.member), changed.is_in) } })
-  end
-  return delta.answer(ctx, { set = "groups", resource = CHANGING, changes = store.changes.groups, walk = walk,
-    item = part, change = change })
-end
-
 -- ---- changes ------------------------------------------------------------------------------------
 
 local function bad(ctx, message)
@@ -282,7 +216,7 @@ local function delete_the_user(ctx)
   return relation.done(ctx, "delete_user " .. user.id)
 end
 
-local READ = { "GroupMember.Read.All", "GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All",
+M.READ = { "GroupMember.Read.All", "GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All",
   "Directory.Read.All", "Directory.ReadWrite.All" }
 local MEMBERS = { "GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All" }
 local OWNERS = { "Group.ReadWrite.All", "Directory.ReadWrite.All" }
@@ -294,20 +228,19 @@ local function directory(method, path, scopes, run)
 end
 
 M.routes = {
-  directory("GET", "groups", READ, list_groups),
-  directory("GET", "groups/delta", READ, groups_delta),
-  directory("GET", "groups/{group}", READ, on_group(get_group)),
-  directory("GET", "groups/{group}/transitiveMembers/microsoft.graph.user", READ, on_group(list_user_members)),
-  directory("GET", "groups/{group}/members", READ, on_group(list_members)),
+  directory("GET", "groups", M.READ, list_groups),
+  directory("GET", "groups/{group}", M.READ, on_group(get_group)),
+  directory("GET", "groups/{group}/transitiveMembers/microsoft.graph.user", M.READ, on_group(list_user_members)),
+  directory("GET", "groups/{group}/members", M.READ, on_group(list_members)),
   directory("POST", "groups/{group}/members/$ref", MEMBERS, on_group(add_member)),
   directory("DELETE", "groups/{group}/members/{member}/$ref", MEMBERS, on_group(remove_member)),
   directory("DELETE", "groups/{group}/members/{member}", DELETE_USER, on_group(delete_the_user)),
-  directory("GET", "groups/{group}/owners", READ, on_group(list_owners)),
+  directory("GET", "groups/{group}/owners", M.READ, on_group(list_owners)),
   directory("POST", "groups/{group}/owners/$ref", OWNERS, on_group(add_owner)),
   directory("DELETE", "groups/{group}/owners/{member}/$ref", OWNERS, on_group(remove_owner)),
   directory("DELETE", "groups/{group}/owners/{member}", DELETE_USER, on_group(delete_the_user)),
-  directory("GET", "users/{user}/memberOf", READ, member_of),
-  directory("GET", "users/{user}/memberOf/microsoft.graph.group", READ, groups_member_of),
+  directory("GET", "users/{user}/memberOf", M.READ, member_of),
+  directory("GET", "users/{user}/memberOf/microsoft.graph.group", M.READ, groups_member_of),
   directory("GET", "users/{user}/ownedObjects", READ_USER, owned_objects),
 }
 

@@ -1,6 +1,7 @@
 -- lua/msgraph/sim/routes/roles.lua - directory roles: assigned for good, active and eligible through PIM (FACTS 2.6).
 --
 -- What is assigned again gets an id of its own.
+local filters = require "msgraph.sim.filter"
 local identity = require "msgraph.sim.identity"
 local odata = require "msgraph.sim.odata"
 local people = require "msgraph.sim.people"
@@ -76,7 +77,7 @@ local RESOURCES = {
 --- Those of one principal: the service wants no filter, the tenant has no list of everybody's.
 local function lister(name)
   return function(ctx)
-    local conditions = odata.filter(odata.query(ctx.query)["$filter"] or "") or {}
+    local conditions = filters.read(odata.query(ctx.query)["$filter"] or "") or {}
     for _, condition in ipairs(conditions) do
       local user = condition.property == "principalId" and ctx.store:find_user(tostring(condition.value))
       if user then
