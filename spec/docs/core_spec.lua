@@ -24,7 +24,7 @@ describe("docs/types/core.lua", function()
 
   it("names every method of its handles", function()
     local registry = debug.getregistry()
-    for _, class in ipairs { "Child", "Credential", "Loopback", "Origin", "Part", "Store", "Transport" } do
+    for _, class in ipairs { "Child", "Credential", "Loopback", "Origin", "Parts", "Store", "Transport" } do
       assert.same(exported(registry["msgraph.core." .. class].__index), declared(class), class)
     end
   end)

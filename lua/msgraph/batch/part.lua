@@ -105,25 +105,24 @@ end
 
 --- What the plan and the engine need to know of a request.
 ---@param request msgraph.core.Request
----@param client msgraph.Client
+---@param endpoint string the client's
 ---@param engine? msgraph.batch.Engine whose it is, and
 ---@param deadline? number what the engine adds: a table made whole is cheaper than one that grows
 ---@return msgraph.batch.Item item without a version when it travels alone
-function M.item(request, client, engine, deadline)
+function M.item(request, endpoint, engine, deadline)
   local method = request.method
   local may_repeat = request.idempotent
   if may_repeat == nil then may_repeat = REPEATABLE[method] or false end
   local version, url, rest
   if METHODS[method] and not request.deadline and not request.max_body and not request.priority then
-    version, url = split(request.target, client.endpoint)
+    version, url = split(request.target, endpoint)
     rest = version and content(request)
     if not rest then version = nil end
   end
-  local pass, lane = client.origin:part(method, request.target, may_repeat)
   return {
-    request = request, repeatable = may_repeat, version = version, method = method, url = url, rest = rest,
-    object = version and method ~= "GET" and touched(url) or nil, pass = pass, lane = lane, engine = engine,
-    deadline = deadline,
+    request = request, repeatable = may_repeat, version = version, text = version and url .. '"' .. rest or nil,
+    object = version and method ~= "GET" and touched(url) or nil, load = core.load(method, request.target),
+    engine = engine, deadline = deadline,
   }
 end
 
@@ -143,11 +142,9 @@ function M.write(batch)
     local parent = item.parent
     out[n + 1] = BEGINS[i]
     out[n + 2] = parent and DEPENDS[place_of(parent, batch)] or ""
-    out[n + 3] = VERBS[item.method]
-    out[n + 4] = item.url
-    out[n + 5] = '"'
-    out[n + 6] = item.rest
-    n = n + 6
+    out[n + 3] = VERBS[item.request.method]
+    out[n + 4] = item.text
+    n = n + 4
   end
   out[n + 1] = "]}"
   return table.concat(out)

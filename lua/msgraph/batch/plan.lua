@@ -26,7 +26,7 @@ local SIZE = 20 -- parts in a batch (FACTS 5)
 ---@field package riders? msgraph.batch.Item[]  those that wait for it
 
 ---@class msgraph.batch.Gate
----@field admit fun(gate: msgraph.batch.Gate, item: msgraph.batch.Item): number? nil: it may go; else a time to ask again
+---@field admit fun(gate: msgraph.batch.Gate, item: msgraph.batch.Item): number? nil: it goes; else when to ask again
 ---@field withdraw fun(gate: msgraph.batch.Gate, item: msgraph.batch.Item) it was admitted, and does not go
 
 ---@class msgraph.batch.Plan
