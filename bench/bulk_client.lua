@@ -2,8 +2,9 @@
 --
 --     lua5.4 bench/bulk_client.lua "ours"|"batched"|"naive" SCENARIO ENDPOINT CA_FILE [SHARED_GATE] < users, tokens
 --
--- "ours" is one client, "batched" the same whose calls travel together. "naive" is what a thread pool over a Graph SDK does: as many clients as calls under way,
--- none of which knows of the others' refusals; each waits as told and tries again, three times as the SDKs do.
+-- "ours" is one client, "batched" the same whose calls travel together. "naive" is what a thread pool over a Graph SDK
+-- does: as many clients as calls under way, none of which knows of the others' refusals; each waits as told and tries
+-- again, three times as the SDKs do.
 local core = require "msgraph.core"
 local graph = require "msgraph"
 
