@@ -402,6 +402,8 @@ static void test_what_is_withdrawn_was_never_counted(void)
     CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
     CHECK_INT(MGC_GATE_GO, admit(&p, 1000));
     refuse(&p, 1000, NULL, 1000);
+    CHECK_INT(MGC_GATE_GO, admit(&q, 12000)); /* a probe, which is not sent */
+    mgc_gate_withdraw(gate, &q, 12000);
     CHECK_INT(MGC_GATE_GO, admit(&p, 12000));
     succeed(&p, 12000);
     for (int i = 0; i < 20; i++) {
