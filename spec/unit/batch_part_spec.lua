@@ -54,6 +54,15 @@ describe("a request as a part", function()
     assert.equal("\137PNG\0\255", base64.decode(png.body))
   end)
 
+  it("says when it is of low priority, unless its author has; what is urgent travels alone", function()
+    local function headers_of(opts) return (select(2, item_of("GET", "/users", nil, opts)) or {}).headers end
+    assert.same({ ["x-ms-throttle-priority"] = "Low" }, headers_of { priority = "low" })
+    assert.same({ ["X-MS-Throttle-Priority"] = "Normal", A = "b" },
+      headers_of { priority = "low", headers = { ["X-MS-Throttle-Priority"] = "Normal", A = "b" } })
+    assert.is_nil(headers_of { priority = "normal" })
+    assert.is_nil(item_of("GET", "/users", nil, { priority = "high" }).version)
+  end)
+
   for what, make in pairs {
     ["a foreign link"] = function() return item_of("GET", "https://evil.example/v1.0/users") end,
     ["user info that looks like the endpoint"] = function()
