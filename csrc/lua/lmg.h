@@ -85,8 +85,9 @@ int  lmg_store(lua_State *L); /* core.store */
 /* The open store at `arg`; raises. */
 struct mgc_store *lmg_check_store(lua_State *L, int arg);
 
-void lmg_part_register(lua_State *L);
-int  lmg_part(lua_State *L); /* origin:part */
+void lmg_parts_register(lua_State *L);
+int  lmg_parts(lua_State *L); /* origin:parts */
+int  lmg_load(lua_State *L);  /* core.load */
 
 void lmg_transport_register(lua_State *L);
 int  lmg_transport(lua_State *L); /* core.transport */

@@ -233,6 +233,7 @@ int luaopen_msgraph_core(lua_State *L)
                                          {"target_fault", core_target_fault},
                                          {"terminal", lmg_terminal},
                                          {"credential", lmg_credential},
+                                         {"load", lmg_load},
                                          {"loopback", lmg_loopback},
                                          {"origin", lmg_origin},
                                          {"store", lmg_store},
@@ -244,7 +245,7 @@ int luaopen_msgraph_core(lua_State *L)
     lmg_credential_register(L);
     lmg_loopback_register(L);
     lmg_origin_register(L);
-    lmg_part_register(L);
+    lmg_parts_register(L);
     lmg_store_register(L);
     lmg_transport_register(L);
     luaL_newlib(L, functions);

@@ -81,6 +81,6 @@ int lmg_origin(lua_State *L)
 void lmg_origin_register(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        {"use", origin_use}, {"part", lmg_part}, {"close", origin_close}, {NULL, NULL}};
+        {"use", origin_use}, {"parts", lmg_parts}, {"close", origin_close}, {NULL, NULL}};
     lmg_new_type(L, LMG_ORIGIN, methods, origin_close);
 }

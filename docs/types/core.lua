@@ -299,48 +299,58 @@ function Origin:use(credential) end
 --- Twice is as good as once. Also __close and __gc.
 function Origin:close() end
 
---- What the core has to know of a request that shall travel in a $batch. To the service each part is a request of its
---- own: it passes the origin's throttle gate, and its retries are paid from the origin's budget, as any other's.
+--- For requests to it that travel in a $batch. To the service each part is a request of its own: it passes the origin's
+--- throttle gate, and its retries are paid from the origin's budget, as any other's.
+---@return msgraph.core.Parts
+function Origin:parts() end
+
+--- What a request is to the throttle gate: its service, side, cost, mailbox, team or site. Equal ones are held up together.
 ---@param method string
 ---@param target string              as in Request
----@param idempotent boolean
----@return msgraph.core.Part
----@return integer lane              the same for requests that the gate holds up together
-function Origin:part(method, target, idempotent) end
+---@return integer
+function core.load(method, target) end
 
----@class msgraph.core.Part
-local Part = {}
+---@class msgraph.core.Parts         parts under way, at most 128 at a time
+local Parts = {}
 
---- Asks the throttle gate. nil: it is under way from now on, until it is answered or withdrawn; or was already.
----@return number? at                when to ask again (core.now() clock)
-function Part:admit() end
+--- Asks the throttle gate.
+---@param load integer
+---@return integer? part             it is under way, by this number, until it is answered or withdrawn
+---@return number? at                or when to ask again (core.now() clock)
+function Parts:admit(load) end
 
 --- It is not sent in a batch after all: what it counted for is given back.
-function Part:withdraw() end
+---@param part integer
+function Parts:withdraw(part) end
 
 --- What became of it: the gate hears of refusals and costs, the budget of a success.
+---@param part integer
 ---@param status? integer            nil: no answer came
 ---@param hint? number               seconds it asks to wait
 ---@param headers? table<string, any> of the part's answer
-function Part:answer(status, hint, headers) end
+---@param met? integer               of its last Verdict
+function Parts:answer(part, status, hint, headers, met) end
 
 ---@class msgraph.core.Verdict
 ---@field wait? number               seconds after which it goes again; nil: what it met is how it ends
+---@field met? integer               what it has met, for the next time
 ---@field retry_in? number           as in Response
 ---@field retry_budget? true         as in Response
 ---@field may_have_acted? true       it may have been acted on
 ---@field ambiguous? true            and may not be sent twice
 
---- What is to be done about an attempt that was no success, by the rules of docs/retry.md.
+--- What is to be done about an attempt of a part that was no success, by the rules of docs/retry.md.
+---@param met? integer               of its Verdict before
 ---@param status? integer            nil: it may have been sent, and no answer came
 ---@param hint? number               seconds it asks to wait
+---@param idempotent boolean
 ---@param left number                seconds until its deadline; 0: it is not sent again, only judged
 ---@param random number              from 0 to below 1
 ---@return msgraph.core.Verdict
-function Part:judge(status, hint, left, random) end
+function Parts:judge(met, status, hint, idempotent, left, random) end
 
---- Twice is as good as once. One that is under way ends without an answer. Also __close and __gc.
-function Part:close() end
+--- Twice is as good as once. Those under way end without an answer. Also __close and __gc.
+function Parts:close() end
 
 ---@class msgraph.core.Request
 ---@field method string              "GET", "POST", ... upper case letters

@@ -1,10 +1,12 @@
-/* spec/core/test_gates.c - line.h, gates.h, gate_file.h: who is next, who shares a gate, and through which file. */
+/* spec/core/test_gates.c - line.h, holds.h, gates.h, gate_file.h: who is next, who asks for those that are held, who
+ * shares a gate, and through which file. */
 #include "check.h"
 #include "fakes.h"
 
 #include "core/base/clock.h"
 #include "core/gate_file.h"
 #include "core/gates.h"
+#include "core/holds.h"
 #include "core/line.h"
 #include "core/wire/global.h"
 
@@ -62,6 +64,65 @@ static void test_a_line_of_any_order_is_sorted(void)
         CHECK(next == NULL || next->deadline_ms > at->deadline_ms ||
               (next->deadline_ms == at->deadline_ms && next->id > at->id));
     }
+}
+
+/* ---- holds ------------------------------------------------------------------------------------------ */
+
+enum { INTUNE_WRITE, SAME_WRITE, INTUNE_READ, MAIL, HELD };
+
+static const struct mgc_load held_loads[HELD] = {{.workload = MGC_INTUNE, .write = true},
+                                                 {.workload = MGC_INTUNE, .write = true},
+                                                 {.workload = MGC_INTUNE},
+                                                 {.workload = MGC_OUTLOOK, .resource = 7}};
+
+static void leave_hold(struct mgc_exchange *x)
+{
+    mgc_line_remove(&x->hold->line, x);
+    x->hold = NULL;
+}
+
+static void test_one_asks_for_all_that_are_held_with_him(void)
+{
+    static const int64_t       until[HELD] = {100, 100, 200, 300};
+    static struct mgc_exchange x[HELD];
+    static struct mgc_origin   origin;
+    struct mgc_line            from;
+    struct mgc_holds           holds;
+    const long                 live = fake_mem_live();
+    mgc_line_init(&from);
+    mgc_holds_init(&holds);
+    for (int i = 0; i < HELD; i++) {
+        x[i].origin    = &origin;
+        x[i].pass.load = held_loads[i];
+        mgc_line_put(&from, &x[i]);
+        fake_mem_fail_at(0);
+        CHECK_INT(i == SAME_WRITE, mgc_holds_put(&holds, &from, &x[i], until[i]));
+        fake_mem_fail_at(-1);
+        if (i == SAME_WRITE)
+            continue;
+        CHECK(mgc_line_next(&from) == &x[i] && x[i].hold == NULL);
+        CHECK(mgc_holds_put(&holds, &from, &x[i], until[i]));
+    }
+    CHECK(mgc_line_next(&from) == NULL && x[INTUNE_WRITE].hold == x[SAME_WRITE].hold);
+    CHECK(mgc_holds_next(&holds, 99) == NULL);
+    CHECK_INT(100, holds.due_ms);
+    CHECK(mgc_holds_next(&holds, 100) == &x[INTUNE_WRITE]);
+    mgc_holds_wait(&x[INTUNE_WRITE], 400);
+    CHECK(mgc_holds_next(&holds, 100) == NULL); /* he has asked for the other as well */
+    CHECK_INT(200, holds.due_ms);
+    leave_hold(&x[INTUNE_WRITE]);
+    mgc_holds_stir(&holds, &x[INTUNE_READ]); /* both sides of its lane, and no other */
+    CHECK(mgc_holds_next(&holds, 100) == &x[SAME_WRITE]);
+    leave_hold(&x[SAME_WRITE]);
+    CHECK(mgc_holds_next(&holds, 100) == &x[INTUNE_READ]);
+    leave_hold(&x[INTUNE_READ]);
+    CHECK(mgc_holds_next(&holds, 100) == NULL);
+    CHECK_INT(300, holds.due_ms);
+    CHECK_INT(live + 1, fake_mem_live());
+    leave_hold(&x[MAIL]);
+    CHECK(mgc_holds_next(&holds, 300) == NULL && holds.due_ms == MGC_NEVER);
+    mgc_holds_clear(&holds);
+    CHECK_INT(live, fake_mem_live());
 }
 
 /* ---- gates ------------------------------------------------------------------------------------------ */
@@ -307,6 +368,7 @@ int main(void)
         return 2;
     RUN(test_a_line_goes_by_level_and_deadline);
     RUN(test_a_line_of_any_order_is_sorted);
+    RUN(test_one_asks_for_all_that_are_held_with_him);
     RUN(test_who_shares_a_gate);
     RUN(test_a_child_has_gates_of_its_own);
     RUN(test_threads_share_a_gate);

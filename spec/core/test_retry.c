@@ -45,7 +45,7 @@ static void test_statuses_have_their_class(void)
         {404, -1, MGC_FINAL},      {405, -1, MGC_FINAL},     {409, -1, MGC_FINAL},
         {410, -1, MGC_FINAL},      {412, -1, MGC_FINAL},     {413, -1, MGC_FINAL},
         {415, -1, MGC_FINAL},      {423, -1, MGC_FINAL},     {501, -1, MGC_FINAL},
-        {507, -1, MGC_FINAL},
+        {507, -1, MGC_FINAL},      {424, -1, MGC_TRANSIENT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct mgc_outcome o = answered(cases[i].status, cases[i].hint_ms, true);
@@ -96,9 +96,20 @@ static void test_a_throttled_post_may_be_repeated_and_a_failed_one_may_not(void)
     }
 }
 
+static void test_what_failed_with_another_was_not_acted_on(void)
+{
+    struct mgc_outcome post = answered(424, -1, false);
+    CHECK_INT(50, wait_after(post, 1, 0));
+    CHECK(wait_after(post, 3, 0) >= 0);
+    CHECK_INT(-1, wait_after(post, 4, 0));
+    CHECK(!mgc_retry_may_have_acted(&post));
+    struct mgc_outcome get = answered(500, -1, true);
+    CHECK(mgc_retry_may_have_acted(&get) && !mgc_retry_is_ambiguous(&get));
+}
+
 static void test_a_refusal_is_never_ambiguous(void)
 {
-    static const int refusals[] = {400, 401, 403, 404, 409, 412, 429, 501, 507, 509};
+    static const int refusals[] = {400, 401, 403, 404, 409, 412, 424, 429, 501, 507, 509};
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         struct mgc_outcome o = answered(refusals[i], -1, false);
         CHECK(!mgc_retry_is_ambiguous(&o));
@@ -233,7 +244,7 @@ static double chance(void)
 
 static struct mgc_outcome any_outcome(bool idempotent)
 {
-    static const int   statuses[] = {200, 204, 400, 401, 404, 408, 409, 429, 429,
+    static const int   statuses[] = {200, 204, 400, 401, 404, 408, 409, 424, 429, 429,
                                      429, 500, 501, 502, 503, 503, 504, 507, 509};
     struct mgc_outcome o = {.idempotent = idempotent, .hint_ms = -1, .phase = MGC_ANSWERED};
     if (draw(3) == 0) {
@@ -308,6 +319,7 @@ int main(void)
     RUN(test_a_lost_request_is_sent_again_where_that_can_do_no_harm);
     RUN(test_what_would_fail_again_is_not_tried_again);
     RUN(test_a_throttled_post_may_be_repeated_and_a_failed_one_may_not);
+    RUN(test_what_failed_with_another_was_not_acted_on);
     RUN(test_a_refusal_is_never_ambiguous);
     RUN(test_waits);
     RUN(test_a_short_hint_that_does_not_help_is_not_believed);

@@ -70,6 +70,18 @@ static void test_loads(void)
     }
 }
 
+static void test_units_as_the_service_says(void)
+{
+    static const struct {
+        const char *text;
+        int         units;
+    } cases[] = {{"0", 0}, {"3", 3},   {"12345", 12345}, {"123456", -1},
+                 {"", -1}, {"-1", -1}, {"1.5", -1},      {"two", -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK_INT(cases[i].units, mgc_reply_units(cases[i].text, strlen(cases[i].text)));
+    CHECK_INT(1, mgc_reply_units("17", 1)); /* the rest is not ours */
+}
+
 /* ---- random numbers, the same ones each time --------------------------------------------------------- */
 
 static uint64_t seed;
@@ -78,6 +90,63 @@ static uint32_t draw(uint32_t below)
 {
     seed = seed * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(seed >> 33) % below;
+}
+
+/* ---- loads of any URL ---------------------------------------------------------------------------------- */
+
+static void append(char *url, size_t size, const char *const *words, uint32_t n)
+{
+    const size_t len = strlen(url);
+    snprintf(url + len, size - len, "%s", words[draw(n)]);
+}
+
+static void make_path(char *url, size_t size)
+{
+    static const char *const words[] = {
+        "users",       "me",    "groups",      "teams",    "deviceManagement",  "managedDevices",
+        "$batch",      "drive", "messages",    "Events",   "getByIds",          "directoryObjects",
+        "auditLogs",   "",      "a%2Fb",       "members",  "subscribedSkus",    "memberOf",
+        "identity",    "sites", "0-1-2",       "chats",    "conditionalAccess", "authentication",
+        "checkMember", "team",  "joinedTeams", "ada@x.io", "applications",      "removeAllDevices"};
+    static const char *const options[] = {
+        "$select=id", "$top=5", "%24expand=x($select=id)", "&&",
+        "$top=",      "=",      "$filter=a%20eq%20'/b'",   "$select"};
+    for (uint32_t i = 0, n = draw(6); i < n; i++) {
+        append(url, size, (const char *const[]){"/"}, 1);
+        append(url, size, words, sizeof words / sizeof *words);
+    }
+    for (uint32_t i = 0, n = draw(4); i < n; i++) {
+        append(url, size, (const char *const[]){i == 0 ? "?" : "&"}, 1);
+        append(url, size, options, sizeof options / sizeof *options);
+    }
+}
+
+static bool same_load(struct mgc_load a, struct mgc_load b)
+{
+    return a.workload == b.workload && a.write == b.write && a.units == b.units &&
+           a.resource == b.resource;
+}
+
+/* Whatever the path: a load that exists, the same with and without a host and in any letter case. */
+static void test_loads_of_any_url(void)
+{
+    static const char *const methods[] = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"};
+    for (int n = 0; n < 20000; n++) {
+        char target[512]   = "/v1.0", url[600], upper[512];
+        seed               = (uint64_t)n;
+        const char *method = methods[draw(6)];
+        make_path(target, sizeof target);
+        snprintf(url, sizeof url, "%s%s", GRAPH, target);
+        snprintf(upper, sizeof upper, "%s", target);
+        for (char *c = upper + strlen("/v1.0"); *c != '\0' && *c != '?'; c++)
+            *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
+        const struct mgc_load load = mgc_load_of(method, url);
+        CHECK(load.workload < MGC_WORKLOADS && load.units >= 1 && load.units < 256);
+        CHECK(load.resource >> MGC_RESOURCE_BITS == 0);
+        CHECK(!load.write || (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0));
+        CHECK(same_load(load, mgc_load_of(method, target)));
+        CHECK(same_load(load, mgc_load_of(method, upper)));
+    }
 }
 
 /* ---- random histories ---------------------------------------------------------------------------------- */
@@ -160,6 +229,16 @@ static void answer(struct history *h, int i)
     mgc_gate_answer(h->gate, p, &o, h->now_ms);
 }
 
+/* It was admitted, and is not sent. */
+static void withdraw(struct history *h, int i)
+{
+    struct mgc_pass *p = &h->passes[i];
+    h->shut[h->places[i]][p->load.write].probes -= h->probing[i];
+    h->under_way[h->places[i]]--;
+    mgc_gate_withdraw(h->gate, p, h->now_ms);
+    CHECK(!p->admitted);
+}
+
 /* No attempt takes longer than a probe is waited for. */
 static void end_overdue(struct history *h)
 {
@@ -185,24 +264,30 @@ static void check_alive(struct history *h)
 
 static void test_random_histories(void)
 {
+    struct mgc_gate_state *state = malloc(mgc_gate_state_size());
     for (int n = 0; n < HISTORIES; n++) {
         static struct history h;
         memset(&h, 0, sizeof h);
         seed     = (uint64_t)n;
         h.now_ms = draw(1000000);
-        CHECK_INT(MGC_OK, mgc_gate_new(&h.gate, NULL));
+        mgc_gate_state_reset(state);
+        CHECK_INT(MGC_OK, mgc_gate_new(&h.gate, state));
         for (int step = 0; step < STEPS; step++) {
             const int i = (int)draw(PASSES);
-            if (h.passes[i].admitted)
+            if (h.passes[i].admitted && draw(8) == 0)
+                withdraw(&h, i);
+            else if (h.passes[i].admitted)
                 answer(&h, i);
             else
                 ask(&h, i);
             h.now_ms += draw(10) == 0 ? draw(30000) : draw(50);
             end_overdue(&h);
         }
+        CHECK(mgc_gate_state_is_sound(state, h.now_ms)); /* nothing counted less than nothing */
         check_alive(&h);
         mgc_gate_free(h.gate);
     }
+    free(state);
 }
 
 /* ---- one refusal ------------------------------------------------------------------------------------- */
@@ -308,6 +393,29 @@ static void test_refusals_in_a_row_wait_longer(void)
         }
         mgc_gate_free(gate);
     }
+}
+
+/* One at a time, where little is allowed: whoever steps back leaves his place to another. */
+static void test_what_is_withdrawn_was_never_counted(void)
+{
+    struct mgc_pass p = {.load = {.workload = MGC_REPORTS, .units = 1}}, q = p;
+    CHECK_INT(MGC_OK, mgc_gate_new(&gate, NULL));
+    CHECK_INT(MGC_GATE_GO, admit(&p, 1000));
+    refuse(&p, 1000, NULL, 1000);
+    CHECK_INT(MGC_GATE_GO, admit(&q, 12000)); /* a probe, which is not sent */
+    mgc_gate_withdraw(gate, &q, 12000);
+    CHECK_INT(MGC_GATE_GO, admit(&p, 12000));
+    succeed(&p, 12000);
+    for (int i = 0; i < 20; i++) {
+        const int64_t now_ms = 12200 + i;
+        CHECK_INT(MGC_GATE_GO, admit(&p, now_ms));
+        CHECK(admit(&q, now_ms) > now_ms);
+        mgc_gate_withdraw(gate, &p, now_ms);
+        mgc_gate_withdraw(gate, &p, now_ms); /* twice is as good as once */
+        CHECK_INT(MGC_GATE_GO, admit(&q, now_ms));
+        mgc_gate_withdraw(gate, &q, now_ms);
+    }
+    mgc_gate_free(gate);
 }
 
 static void test_no_slow_start(void)
@@ -617,10 +725,13 @@ int main(void)
 {
     fake_mem_install();
     RUN(test_loads);
+    RUN(test_loads_of_any_url);
+    RUN(test_units_as_the_service_says);
     RUN(test_a_refusal_closes_its_own_side_until_a_probe_gets_through);
     RUN(test_a_probe_without_an_answer_makes_room_for_another);
     RUN(test_scopes_as_the_service_names_them);
     RUN(test_refusals_in_a_row_wait_longer);
+    RUN(test_what_is_withdrawn_was_never_counted);
     RUN(test_no_slow_start);
     RUN(test_a_mailbox_has_four_at_once);
     RUN(test_more_mailboxes_than_lanes);

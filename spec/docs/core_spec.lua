@@ -10,7 +10,7 @@ describe("docs/types/core.lua", function()
   end)
 
   it("names every method of its handles", function()
-    for _, class in ipairs { "Child", "Credential", "Loopback", "Origin", "Part", "Store", "Transport" } do
+    for _, class in ipairs { "Child", "Credential", "Loopback", "Origin", "Parts", "Store", "Transport" } do
       assert.same(exports.methods("msgraph.core." .. class), exports.declared(text, class), class)
     end
   end)

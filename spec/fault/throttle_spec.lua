@@ -104,6 +104,70 @@ describe("a throttled service", function()
     assert.equal("nil\n", ask())
   end)
 
+  local function both(client, one, other)
+    local results, errors = graph.map({ one, other }, { batch = true }, function(path) return client:get(path) end)
+    assert.is_nil(next(errors))
+    return results
+  end
+
+  it("holds up its parts of a batch, and lets the others travel", function()
+    local client <close> = start()
+    be_refused(client)
+    local first, second = "/users/grace@contoso.com", "/users/ada@contoso.com"
+    local results = graph.map({ first, DEVICES, second, DEVICES }, { batch = true }, function(path)
+      return assert(client:get(path)) and tenant:now()
+    end)
+    assert.is_true(results[2] < results[1] and results[4] < results[3])
+    local others = later(DEVICES)
+    assert.equal(2, #others)
+    assert.is_number(others[1].batch)
+    for _, path in ipairs { first, second } do
+      assert.is_true(later(path)[1].at - refusal().at >= HINT)
+      assert.equal(1, #later(path))
+    end
+  end)
+
+  it("that refuses a part of a batch is left alone by single calls too", function()
+    local client <close> = start()
+    tenant:fault { kind = "status", status = 429, path = "grace@contoso.com$", retry_after = HINT }
+    graph.run(function()
+      local batched = graph.spawn(both, client, "/users/grace@contoso.com", DEVICES)
+      while not refusal() do graph.sleep(0.01) end
+      graph.sleep(0.1)
+      assert(client:get(USERS))
+      batched:join()
+    end)
+    assert.is_true(later(USERS)[1].at - refusal().at >= HINT)
+  end)
+
+  it("is not waited for by a part longer than there is time", function()
+    local client <close> = start()
+    be_refused(client, 600)
+    local before = os.time()
+    local results, errors = client:batch {
+      { method = "GET", path = USERS }, { method = "GET", path = DEVICES },
+      { method = "GET", path = USERS, depends_on = 2 },
+      { method = "GET", path = DEVICES, depends_on = 1 },
+    }
+    assert.equal(200, results[2].status)
+    for _, i in ipairs { 1, 3 } do
+      assert.same({ "throttled", "throttled", "not_sent" }, { errors[i].kind, errors[i].code, errors[i].phase })
+      assert.is_true(errors[i].retry_at > before + 500)
+    end
+    assert.equal("failed_dependency", errors[4].code)
+    assert.equal(0, #later(USERS))
+    assert.is_true(os.time() - before < 60)
+  end)
+
+  it("has four parts at a mailbox at once, whatever travels", function()
+    local client <close> = start { limits = true, latency = 0.1 }
+    local calls = {}
+    for i = 1, 12 do calls[i] = i % 3 == 0 and {} or { deadline = 60 } end -- those with a deadline travel alone
+    graph.map(calls, { batch = true }, function(opts) client:get("/users/ada@contoso.com/mailFolders", opts) end)
+    assert.equal(0, #tenant:requests { status = 429 })
+    assert.equal(12, #tenant:requests { method = "GET" })
+  end)
+
   it("is no concern of a file that others can read", function()
     start():close()
     local path = helper.tmp() .. "/open"

@@ -111,9 +111,9 @@ describe("README.md", function()
     local root = helper.quote(helper.sh("cd " .. helper.quote(helper.ROOT) .. " && pwd"):match "[^\n]+")
     helper.sh(("mkdir %s && ln -s %s/examples %s"):format(folder, root, folder))
     local here = ("PATH=%s/bin:$PATH; cd %s; "):format(root, folder)
-    local first, rest = commands_of "A leaver run in ten minutes", nil
+    local first = commands_of "A leaver run in ten minutes"
     local serve = first[1]:match "\n(msgraph sim [^\n]*)"
-    rest = table.concat(first, "\n", 2)
+    local rest = table.concat(first, "\n", 2)
     assert.truthy(rest:find('eval "$(make -s env)" && ', 1, true)) -- which the spec's own environment stands for
     rest = rest:gsub('eval "%$%(make %-s env%)" && ', ""):gsub("| less", ""):gsub("sleep %d+", "sleep 1")
 

@@ -8,11 +8,16 @@ local requests = require "msgraph.request"
 local ENDPOINT = "https://graph.microsoft.com"
 local TOO_LATE, IN_TIME = 0, 3600
 
-local client = { endpoint = ENDPOINT, origin = assert(core.origin { endpoint = ENDPOINT,
-  credential = assert(core.credential { token = "a-token" }) }) }
+local tokens = 0
+
+-- One with a gate and a budget of its own.
+local function new_origin()
+  tokens = tokens + 1
+  return assert(core.origin { endpoint = ENDPOINT, credential = assert(core.credential { token = "t" .. tokens }) })
+end
 
 local function item_of(method, path, body, opts)
-  local item = part.item(requests.build(method, path, body, opts), client)
+  local item = part.item(requests.build(method, path, body, opts), ENDPOINT)
   return item, item.version and json.decode(part.write { item }).requests[1]
 end
 
@@ -47,6 +52,15 @@ describe("a request as a part", function()
       body = { accountEnabled = false } }, select(2, item_of("PATCH", "/x", { accountEnabled = false })))
     local _, png = item_of("PUT", "/x", "\137PNG\0\255", { headers = { ["content-type"] = "image/png" } })
     assert.equal("\137PNG\0\255", base64.decode(png.body))
+  end)
+
+  it("says when it is of low priority, unless its author has; what is urgent travels alone", function()
+    local function headers_of(opts) return (select(2, item_of("GET", "/users", nil, opts)) or {}).headers end
+    assert.same({ ["x-ms-throttle-priority"] = "Low" }, headers_of { priority = "low" })
+    assert.same({ ["X-MS-Throttle-Priority"] = "Normal", A = "b" },
+      headers_of { priority = "low", headers = { ["X-MS-Throttle-Priority"] = "Normal", A = "b" } })
+    assert.is_nil(headers_of { priority = "normal" })
+    assert.is_nil(item_of("GET", "/users", nil, { priority = "high" }).version)
   end)
 
   for what, make in pairs {
@@ -157,8 +171,10 @@ describe("base64", function()
 end)
 
 describe("a part goes again", function()
+  local parts = new_origin():parts()
+
   local function judge(status, hint, repeatable, left)
-    return client.origin:part("POST", "/v1.0/x", repeatable):judge(status, hint, left or IN_TIME, 0)
+    return parts:judge(nil, status, hint, repeatable, left or IN_TIME, 0)
   end
 
   for _, case in ipairs {
@@ -176,6 +192,7 @@ describe("a part goes again", function()
   } do
     it(case[1], function()
       local verdict = judge(case[2], case[3], case[4])
+      verdict.met = nil
       assert.same({ wait = case[5], may_have_acted = case.acted, ambiguous = case.ambiguous }, verdict)
       assert.is_nil(judge(case[2], case[3], case[4], TOO_LATE).wait)
     end)
@@ -186,88 +203,98 @@ describe("a part goes again", function()
   end)
 
   it("by the rules and counts of one request: eight times throttled, then no more", function()
-    local one = client.origin:part("GET", "/v1.0/users", true)
-    for _ = 1, 7 do assert.equal(3, one:judge(429, 3, IN_TIME, 0).wait) end
-    assert.same({}, one:judge(429, 3, IN_TIME, 0))
+    local met
+    for _ = 1, 7 do
+      local verdict = parts:judge(met, 429, 3, false, IN_TIME, 0)
+      assert.equal(3, verdict.wait)
+      met = verdict.met
+    end
+    assert.same({}, parts:judge(met, 429, 3, false, IN_TIME, 0))
   end)
 
   it("out of the budget of all requests to its origin", function()
-    local origin = assert(core.origin { endpoint = ENDPOINT, credential = assert(core.credential { token = "b" }) })
-    local function read() return origin:part("GET", "/v1.0/users", true) end
-    for _ = 1, 500 // 14 do assert.equal(0.05, read():judge(502, nil, IN_TIME, 0).wait) end
-    assert.same({ retry_budget = true, may_have_acted = true }, read():judge(502, nil, IN_TIME, 0))
-    for _ = 1, 4 do read():answer(200) end -- each gives one back
-    assert.equal(0.05, read():judge(502, nil, IN_TIME, 0).wait)
+    local own = new_origin():parts()
+    local function fail() return own:judge(nil, 502, nil, true, IN_TIME, 0) end
+    for _ = 1, 500 // 14 do assert.equal(0.05, fail().wait) end
+    assert.same({ retry_budget = true, may_have_acted = true }, fail())
+    local load = core.load("GET", "/v1.0/users")
+    for _ = 1, 4 do own:answer(own:admit(load), 200) end -- each gives one back
+    local met = fail().met
+    assert.is_true(fail().retry_budget)
+    own:answer(own:admit(load), 200, nil, nil, met) -- a retry that helped gives back its price
+    assert.equal(0.05, fail().wait)
   end)
 end)
 
 describe("a part at the throttle gate", function()
-  local tokens = 0
-
-  -- An origin with a gate of its own.
-  local function origin()
-    tokens = tokens + 1
-    local credential = assert(core.credential { token = "gate-" .. tokens })
-    return assert(core.origin { endpoint = ENDPOINT, credential = credential })
-  end
-
-  local function part_of(from, method, path) return (from:part(method or "GET", "/v1.0" .. (path or "/users"), true)) end
+  local READ, WRITE = core.load("GET", "/v1.0/users"), core.load("PATCH", "/v1.0/users/1")
+  local MAIL = core.load("GET", "/v1.0/users/ada/messages")
 
   it("is held up by another's refusal, on its own side of its own service", function()
-    local from = origin()
-    local first = part_of(from)
-    assert.is_nil(first:admit())
-    assert.is_nil(first:admit()) -- it is under way already
-    first:answer(429, 60, { ["Retry-After"] = "60" })
-    assert.is_true(first:admit() > core.now() + 59)
-    assert.is_true(part_of(from):admit() > core.now() + 59)
-    assert.is_nil(part_of(from, "PATCH", "/users/1"):admit())
-    assert.is_nil(part_of(from, "GET", "/users/1/managedDevices"):admit())
+    local parts = new_origin():parts()
+    parts:answer(parts:admit(READ), 429, 60, { ["Retry-After"] = "60" })
+    local none, at = parts:admit(READ)
+    assert.is_nil(none)
+    assert.is_true(at > core.now() + 59)
+    assert.is_truthy(parts:admit(WRITE))
+    assert.is_truthy(parts:admit(core.load("GET", "/v1.0/users/1/managedDevices")))
   end)
 
   it("closes what the service names, whatever the spelling of its header", function()
-    local from = origin()
-    local first = part_of(from)
-    first:admit()
-    first:answer(429, 60, { ["X-MS-Throttle-Scope"] = "Tenant_Application/ReadWrite/app/tenant" })
-    assert.is_number(part_of(from, "PATCH", "/users/1"):admit())
+    local parts = new_origin():parts()
+    parts:answer(parts:admit(READ), 429, 60, { ["X-MS-Throttle-Scope"] = "Tenant_Application/ReadWrite/app/tenant" })
+    assert.is_nil(parts:admit(WRITE))
   end)
 
-  it("leaves room when it is withdrawn, answered, closed or forgotten", function()
-    local from = origin()
-    local function mail() return part_of(from, "GET", "/users/ada/messages") end
-    for _, ending in ipairs { "withdraw", "answer", "close", "forget" } do
-      local four = { mail(), mail(), mail(), mail() }
-      for _, one in ipairs(four) do assert.is_nil(one:admit(), ending) end
-      assert.is_number(mail():admit())
-      for i, one in ipairs(four) do
-        if one[ending] then one[ending](one) end
-        four[i] = nil
-      end
-      collectgarbage()
+  it("says nothing of the gate when it was not acted on: the probe is another's", function()
+    local parts = new_origin():parts()
+    parts:answer(parts:admit(READ), 429, 0)
+    local probe = parts:admit(READ)
+    assert.is_nil(parts:admit(READ))
+    parts:answer(probe, 424)
+    probe = parts:admit(READ)
+    assert.is_nil(parts:admit(READ))
+    parts:answer(probe, 200)
+    assert.is_truthy(parts:admit(READ) and parts:admit(READ))
+  end)
+
+  it("makes room when it is withdrawn or answered, and all do when their parts are closed or forgotten", function()
+    local origin = new_origin()
+    local function four(parts)
+      local list = {}
+      for i = 1, 4 do list[i] = assert(parts:admit(MAIL)) end
+      assert.is_nil((origin:parts():admit(MAIL)))
+      return list
     end
-    assert.is_nil(mail():admit())
+    local parts = origin:parts()
+    for _, n in ipairs(four(parts)) do parts:withdraw(n) end
+    for _, n in ipairs(four(parts)) do parts:answer(n) end
+    four(parts)
+    parts:close()
+    four(origin:parts())
+    collectgarbage()
+    four(origin:parts())
   end)
 
-  it("has the lane of those that are held up with it", function()
-    local from = origin()
-    local function lane(method, path)
-      return (select(2, from:part(method, "/v1.0" .. path, true)))
-    end
-    assert.equal(lane("GET", "/users"), lane("GET", "/groups"))
-    assert.equal(lane("GET", "/users/Ada/events"), lane("GET", "/users/ada/messages"))
-    assert.are_not.equal(lane("GET", "/users"), lane("PATCH", "/users/1"))
-    assert.are_not.equal(lane("GET", "/users/ada/events"), lane("GET", "/users/grace/events"))
+  it("has the load of those that are held up with it", function()
+    local function load(path) return core.load("GET", "/v1.0" .. path) end
+    assert.equal(load "/users/ada", load "/groups/1")
+    assert.equal(load "/users/Ada/events", MAIL)
+    assert.equal(MAIL, core.load("GET", ENDPOINT .. "/beta/users/ada/messages"))
+    assert.are_not.equal(READ, WRITE)
+    assert.are_not.equal(MAIL, load "/users/grace/messages")
   end)
 
-  it("outlives its origin", function()
-    local from = origin()
-    local one = part_of(from)
-    from:close()
-    assert.is_nil(one:admit())
-    one:close()
-    one:close()
-    assert.error_matches(function() one:admit() end, "part is closed")
-    assert.error_matches(function() part_of(from) end, "origin is closed")
+  it("outlives its origin, and is none when closed", function()
+    local origin = new_origin()
+    local parts = origin:parts()
+    origin:close()
+    parts:answer(parts:admit(READ), 200)
+    parts:close()
+    parts:close()
+    assert.error_matches(function() parts:admit(READ) end, "parts are closed")
+    assert.error_matches(function() origin:parts() end, "origin is closed")
+    assert.error_matches(function() new_origin():parts():admit(-1) end, "is no load")
+    assert.error_matches(function() new_origin():parts():answer(128) end, "is no part's number")
   end)
 end)

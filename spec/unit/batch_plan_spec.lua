@@ -94,7 +94,7 @@ local function random_items(random)
   for n = 1, random(70) do
     local item = { n = n, version = ({ "v1.0", "v1.0", "v1.0", "beta", false })[random(5)] or nil }
     if random(4) == 1 then item.object = "users/" .. random(3) end
-    item.lane = random(3)
+    item.lane, item.low = random(3), random(3) == 1 or nil
     if random(9) == 1 then item.most = random(20) end
     for _ = 1, random(3) - 1 do
       if n > 1 and random(2) == 1 then
@@ -263,6 +263,17 @@ describe("a plan", function()
     local batch = filled(6, after_first, gate_below(3)):take(0)
     assert.equal(1, #batch)
     assert.is_true(is_star(filled(6, after_first, gate_below(5)):take(0)))
+  end)
+
+  it("takes those of low priority last, but for one batch in eight", function()
+    local plan = filled(300, function(item, n) item.low = n <= 60 or nil end)
+    local firsts = {}
+    for batch in function() return (plan:take(0)) end do firsts[#firsts + 1] = batch[1].low and "low" or "-" end
+    assert.equal("- - - - - - - low - - - - - low low", table.concat(firsts, " "))
+    local few, items = filled(3, function(item, n) item.low = n < 3 or nil end)
+    assert.same({ items[3], items[1], items[2] }, { table.unpack(few:take(0)) })
+    for i = 1, 3 do few:again(items[i]) end
+    assert.same({ items[3], items[2], items[1] }, { table.unpack(few:take(0)) })
   end)
 
   it("keeps nothing of what ended", function()

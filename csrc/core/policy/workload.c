@@ -176,7 +176,7 @@ static bool has(const struct path *p, int at, const char *name)
 static struct path read_path(const char *url)
 {
     struct path p    = {.depth = 0};
-    const char *host = strstr(url, "://");
+    const char *host = *url != '/' ? strstr(url, "://") : NULL;
     const char *s    = host != NULL ? host + 3 : url;
     s += strcspn(s, "/?");
     if (*s == '/') /* the version */
@@ -267,6 +267,7 @@ uint64_t mgc_resource_of(const char *id, size_t n)
         unsigned char c = (unsigned char)id[i];
         hash            = (hash ^ (c >= 'A' && c <= 'Z' ? c + 32u : c)) * 0x100000001b3;
     }
+    hash >>= 64 - MGC_RESOURCE_BITS;
     return hash != 0 ? hash : 1;
 }
 
@@ -279,9 +280,4 @@ struct mgc_load mgc_load_of(const char *method, const char *url)
         load.resource = mgc_resource_of(p.segment[1].at, p.segment[1].n);
     set_cost(&load, method, &p);
     return load;
-}
-
-uint64_t mgc_load_lane(const struct mgc_load *l)
-{
-    return ((l->resource * 31) + (uint64_t)l->workload) * 2 + l->write;
 }

@@ -49,11 +49,10 @@ struct mgc_load {
     uint64_t     resource; /* stands for the mailbox, team or site; 0: none */
 };
 
-/* Reads a request's method and full URL. */
+/* Reads a request's method and URL, full or from the path on. */
 struct mgc_load mgc_load_of(const char *method, const char *url);
 
-/* Stands for what the gate holds up together: the same side of the same workload or resource. */
-uint64_t mgc_load_lane(const struct mgc_load *l);
+enum { MGC_RESOURCE_BITS = 48 };
 
 /* What stands for this resource in mgc_load; never 0. Letter case makes no difference. */
 uint64_t mgc_resource_of(const char *id, size_t n);

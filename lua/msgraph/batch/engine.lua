@@ -3,7 +3,7 @@
 --
 -- What becomes of the batch as a request (connection, token, throttling, a fault) is the core's business,
 -- as for any request. A part passes the throttle gate by itself, and goes again by itself, by the core's rules
--- (msgraph.core.Part). One of which nothing is known any more and that may not be repeated ends as ambiguous. An
+-- (msgraph.core.Parts). One of which nothing is known any more and that may not be repeated ends as ambiguous. An
 -- engine lives in a scope of tasks and ends with it.
 local core = require "msgraph.core"
 local loop = require "msgraph.loop"
@@ -23,7 +23,8 @@ local MOST_FLYING = 4
 ---@field package plan msgraph.batch.Plan
 ---@field package flying integer batches on their way
 ---@field package limit integer how many may be: 1 at first, one more with each good answer
----@field package shut table<integer, number> lane to when to ask again, as far as this take has asked
+---@field package parts msgraph.core.Parts
+---@field package shut table<integer, number> load to when to ask again, as far as this take has asked
 ---@field package late msgraph.batch.Item[] those for which this take has found the gate shut until after their deadline
 local Engine = {}
 Engine.__index = Engine
@@ -32,9 +33,18 @@ Engine.__index = Engine
 ---@param scope table
 ---@return msgraph.batch.Engine
 function M.new(client, scope)
-  local self = setmetatable({ client = client, scope = scope, flying = 0, limit = 1, shut = {}, late = {} }, Engine)
+  local self = setmetatable({ client = client, scope = scope, flying = 0, limit = 1, shut = {}, late = {},
+    parts = not client.closed and client.origin:parts() or nil }, Engine)
   self.plan = plans.new(self)
   return self
+end
+
+-- An item's way through the throttle gate ends: by "answer", with what is known of it, or by "withdraw".
+local function end_pass(self, item, how, ...)
+  local parts, pass = self.parts, item.pass
+  if not pass then return end
+  item.pass = nil
+  parts[how](parts, pass, ...)
 end
 
 -- ---- an item ends -------------------------------------------------------------------------------
@@ -54,8 +64,8 @@ local function taken_back()
 end
 
 local function too_late(at)
-  local failure = failure_of("throttled", "throttled", "the service wants to be left alone for longer than there is time",
-    "not_sent")
+  local failure = failure_of("throttled", "throttled",
+    "the service wants to be left alone for longer than there is time", "not_sent")
   failure.retry_in = at - core.now()
   return failure
 end
@@ -105,12 +115,12 @@ end
 -- It goes again if that makes sense in time, or ends as what it met.
 local function judge(self, item, raw, failure)
   local now, may = core.now() + 0.001, not item.gone and item.request.retry ~= false -- no wait shall be too short
-  local verdict = item.pass:judge(raw and raw.status, raw and raw.retry_after, may and item.deadline - now or 0,
-    math.random())
+  local verdict = self.parts:judge(item.met, raw and raw.status, raw and raw.retry_after, item.repeatable,
+    may and item.deadline - now or 0, math.random())
   local wait = verdict.wait
   if wait then
     record(item, raw, failure)
-    item.pause, item.acted_before = wait, item.acted_before or verdict.may_have_acted
+    item.met, item.pause, item.acted_before = verdict.met, wait, item.acted_before or verdict.may_have_acted
     return self.plan:again(item, now + wait)
   end
   local own = raw or failure
@@ -158,7 +168,8 @@ local function read_parts(self, batch, outer)
     local answer = item.answer
     local raw = answer and part.read(answer, outer) or nil
     local status = raw and raw.status
-    item.pass:answer(status, status and status >= 300 and raw.retry_after or nil, raw and answer.headers)
+    end_pass(self, item, "answer", status, status and status >= 300 and raw.retry_after or nil,
+      raw and answer.headers, item.met)
     if not raw then
       judge(self, item, nil, no_answer(item, outer))
     elseif status < 300 then
@@ -229,7 +240,7 @@ end
 
 local function land(self, batch, outer, failure)
   if outer and (part.match(outer, batch) or outer.status < 300) then return read_parts(self, batch, outer) end
-  for _, item in ipairs(batch) do item.pass:answer() end
+  for _, item in ipairs(batch) do end_pass(self, item, "answer") end
   if outer and is_refusal(outer.status) then return halve(self, batch) end
   if failure and failure.code == "body_too_large" then return divide(self, batch, failure) end
   fail(self, batch, outer, failure)
@@ -268,7 +279,7 @@ end
 local function send_alone(self, item, left)
   local request = copy(item.request) -- it is its maker's, who may send it again
   request.deadline = left
-  item.pass:withdraw()
+  end_pass(self, item, "withdraw")
   local raw, failure = self.client:deliver(request)
   if raw then raise_limit(self) end
   settle(self, item, raw, failure)
@@ -280,7 +291,7 @@ local function drop_cancelled(self, batch)
     local item, parent = batch[i], batch[i].parent
     if item.gone then
       table.remove(batch, i)
-      item.pass:withdraw()
+      end_pass(self, item, "withdraw")
       settle(self, item, nil, taken_back())
       for _, rider in ipairs(batch) do
         if rider.parent == item then rider.parent = parent end
@@ -294,7 +305,7 @@ local function set_off(self, batch)
   if #batch == 0 then return end
   local left = latest_deadline(batch) - core.now()
   if left <= 0 then
-    for _, item in ipairs(batch) do item.pass:withdraw() end
+    for _, item in ipairs(batch) do end_pass(self, item, "withdraw") end
     return fail(self, batch, nil, failure_of("timeout", "timeout", "the deadline passed", "not_sent"))
   end
   for _, item in ipairs(batch) do
@@ -312,7 +323,7 @@ function Flight:__close()
   engine.flying = engine.flying - 1
   for _, item in ipairs(self.batch) do
     if item.state == "flying" then
-      item.pass:answer()
+      end_pass(engine, item, "answer")
       settle(engine, item, nil, failure_of(item.repeatable and "cancelled" or "ambiguous", "cancelled",
         "the batch was cancelled on its way", "sent"))
     end
@@ -345,34 +356,42 @@ local function set_alarm(self, due)
   if due then self.alarm = { due = due, task = task.start(self.scope, sleep_until, self, due) } end
 end
 
---- Whether the throttle gate lets an item go. One of a lane is asked for all: the next can not go before.
+--- Whether the throttle gate lets an item go. One is asked for all of its load: the next can not go before.
 ---@package
 ---@param item msgraph.batch.Item
 ---@return number? at nil: now, and it has been counted; else when to ask again
 function Engine:admit(item)
-  local lane = item.lane
-  local at = self.shut[lane] or item.pass:admit()
-  if not at then return nil end
-  self.shut[lane] = at
+  local load = item.load
+  local at = self.shut[load]
+  if not at then
+    item.pass, at = self.parts:admit(load)
+    if not at then return nil end
+    self.shut[load] = at
+  end
   if at > item.deadline then self.late[#self.late + 1] = item end
   return at
 end
 
 ---@package
-function Engine.withdraw(_, item) item.pass:withdraw() end
+function Engine:withdraw(item) end_pass(self, item, "withdraw") end
+
+-- Ends those for whom there is no time to wait for the gate.
+local function end_late(self, late)
+  self.late = {}
+  for _, item in ipairs(late) do
+    if item.state == "waiting" then settle(self, item, nil, too_late(self.shut[item.load])) end
+  end
+end
 
 -- The next batch, or when to look for one again.
 local function take(self)
-  if next(self.shut) then self.shut = {} end
-  local batch, due = self.plan:take(core.now())
-  if self.late[1] then
-    local late = self.late
-    self.late = {}
-    for _, item in ipairs(late) do
-      if item.state == "waiting" then settle(self, item, nil, too_late(self.shut[item.lane])) end
-    end
+  while true do
+    if next(self.shut) then self.shut = {} end
+    local batch, due = self.plan:take(core.now())
+    if not self.late[1] then return batch, due end
+    end_late(self, self.late)
+    if batch then return batch end
   end
-  return batch, due
 end
 
 --- Sends what may go now; waits for the last of it, in the task that calls.
@@ -431,7 +450,7 @@ end
 
 local function make(self, request, seconds)
   local deadline = core.now() + (request.deadline or seconds or DEADLINE)
-  return setmetatable(part.item(request, self.client, self, deadline), Item)
+  return setmetatable(part.item(request, self.client.endpoint, self, deadline), Item)
 end
 
 --- Takes a request in.

@@ -3,7 +3,7 @@
 --
 -- The URL is the direct call's, byte for byte, without its version, which the batch's own URL says. What
 -- a part cannot say as the direct call would (a limit of its own, a header that is the client's, a target
--- that the core would refuse) travels alone, where the core judges it.
+-- that the core would refuse) travels alone, where the core judges it; so does what is urgent.
 local base64 = require "msgraph.batch.base64"
 local core = require "msgraph.core"
 local json = require "msgraph.json"
@@ -19,6 +19,7 @@ local REPEATABLE = repeatable.METHODS
 local METHODS = { GET = true, POST = true, PATCH = true, PUT = true, DELETE = true }
 
 -- Set by the client, or said once for the whole batch: the core refuses them, or they would do harm.
+local PRIORITY <const> = "x-ms-throttle-priority"
 local NOT_OURS = { authorization = true, host = true, ["content-length"] = true, expect = true, connection = true,
   ["transfer-encoding"] = true, ["accept-encoding"] = true }
 
@@ -87,10 +88,21 @@ local function body_of(request, content_type)
   return (request.is_json or json.decode(body) ~= nil) and body or nil
 end
 
+-- What the core adds to a direct call of low priority.
+local function headers_to_send(request)
+  if request.priority ~= "low" then return request.headers end
+  local headers = { [PRIORITY] = "Low" }
+  for name, value in pairs(request.headers or {}) do
+    if name:lower() == PRIORITY then headers[PRIORITY] = nil end
+    headers[name] = value
+  end
+  return headers
+end
+
 -- Headers and body as they stand at the end of the part. A POST without a body carries an empty object all the same,
 -- or the part may fail (FACTS 5).
 local function content(request)
-  local headers, body, method = request.headers, request.body, request.method
+  local headers, body, method = headers_to_send(request), request.body, request.method
   if not headers then return method == "POST" and EMPTY or "}" end
   local text, content_type = headers_of(headers)
   if not text then return nil end
@@ -105,25 +117,24 @@ end
 
 --- What the plan and the engine need to know of a request.
 ---@param request msgraph.core.Request
----@param client msgraph.Client
+---@param endpoint string the client's
 ---@param engine? msgraph.batch.Engine whose it is, and
 ---@param deadline? number what the engine adds: a table made whole is cheaper than one that grows
 ---@return msgraph.batch.Item item without a version when it travels alone
-function M.item(request, client, engine, deadline)
+function M.item(request, endpoint, engine, deadline)
   local method = request.method
   local may_repeat = request.idempotent
   if may_repeat == nil then may_repeat = REPEATABLE[method] or false end
   local version, url, rest
-  if METHODS[method] and not request.deadline and not request.max_body and not request.priority then
-    version, url = split(request.target, client.endpoint)
+  if METHODS[method] and not request.deadline and not request.max_body and request.priority ~= "high" then
+    version, url = split(request.target, endpoint)
     rest = version and content(request)
     if not rest then version = nil end
   end
-  local pass, lane = client.origin:part(method, request.target, may_repeat)
   return {
-    request = request, repeatable = may_repeat, version = version, method = method, url = url, rest = rest,
-    object = version and method ~= "GET" and touched(url) or nil, pass = pass, lane = lane, engine = engine,
-    deadline = deadline,
+    request = request, repeatable = may_repeat, version = version, text = version and url .. '"' .. rest or nil,
+    object = version and method ~= "GET" and touched(url) or nil, load = core.load(method, request.target),
+    engine = engine, deadline = deadline, low = request.priority == "low" or nil,
   }
 end
 
@@ -143,11 +154,9 @@ function M.write(batch)
     local parent = item.parent
     out[n + 1] = BEGINS[i]
     out[n + 2] = parent and DEPENDS[place_of(parent, batch)] or ""
-    out[n + 3] = VERBS[item.method]
-    out[n + 4] = item.url
-    out[n + 5] = '"'
-    out[n + 6] = item.rest
-    n = n + 6
+    out[n + 3] = VERBS[item.request.method]
+    out[n + 4] = item.text
+    n = n + 4
   end
   out[n + 1] = "]}"
   return table.concat(out)

@@ -13,12 +13,14 @@
 local M = {}
 
 local SIZE = 20 -- parts in a batch (FACTS 5)
+local LOW_TURN = 8 -- one batch in so many is filled with those of low priority first, so that they do not starve
 
 ---@class msgraph.batch.Item
 ---@field version? string      "v1.0", "beta"; nil: it travels alone
 ---@field needs? msgraph.batch.Item[]  must have succeeded before it is acted on
 ---@field object? string       the directory object it writes to
 ---@field due? number          not before this time
+---@field low? boolean         goes when no other wants to
 ---@field most? integer        travels with so many at most, itself counted
 ---@field state "waiting"|"flying"|"done"|"failed"
 ---@field parent? msgraph.batch.Item  the part before it, while it flies in a train
@@ -26,7 +28,7 @@ local SIZE = 20 -- parts in a batch (FACTS 5)
 ---@field package riders? msgraph.batch.Item[]  those that wait for it
 
 ---@class msgraph.batch.Gate
----@field admit fun(gate: msgraph.batch.Gate, item: msgraph.batch.Item): number? nil: it may go; else a time to ask again
+---@field admit fun(gate: msgraph.batch.Gate, item: msgraph.batch.Item): number? nil: it goes; else when to ask again
 ---@field withdraw fun(gate: msgraph.batch.Gate, item: msgraph.batch.Item) it was admitted, and does not go
 
 ---@class msgraph.batch.Plan
@@ -38,8 +40,9 @@ Plan.__index = Plan
 ---@param gate msgraph.batch.Gate
 ---@return msgraph.batch.Plan
 function M.new(gate)
-  local plan = setmetatable({ waiting = 0, writers = {}, gate = gate }, Plan)
-  plan.next, plan.prev = plan, plan -- a ring with the plan as its end
+  local low = {} -- where those of low priority begin
+  local plan = setmetatable({ waiting = 0, writers = {}, gate = gate, turn = 0, low = low }, Plan)
+  plan.next, plan.prev, low.next, low.prev = low, low, plan, plan -- a ring with the plan as its end
   return plan
 end
 
@@ -69,7 +72,7 @@ end
 --- Takes an item in. What it needs has been added before.
 ---@param item msgraph.batch.Item
 function Plan:add(item)
-  link(self, item, self)
+  link(self, item, item.low and self or self.low)
   if item.needs then
     for _, needed in ipairs(item.needs) do ride(item, needed) end
   end
@@ -200,15 +203,15 @@ end
 
 local NOBODY = {}
 
--- Those that wait for nothing, oldest first; and when the next may go that waits for a time.
-local function abreast(plan, now)
+-- Those that wait for nothing, oldest first; and when the next may go that waits for a time. Begins behind `start`.
+local function abreast(plan, now, start)
   local gate, batch, due = plan.gate, new_batch(), nil
-  local item = plan.next
-  while item ~= plan and #batch < batch.size do
+  local item = start.next
+  while item ~= start and #batch < batch.size do
     local at = item.due
     if not at or at <= now then
       at = nil
-      if has_room(batch, item) and not is_held(item, NOBODY) then
+      if item.state and has_room(batch, item) and not is_held(item, NOBODY) then
         at = gate:admit(item)
         if not at then board(batch, item) end
       end
@@ -224,8 +227,9 @@ end
 ---@return msgraph.batch.Item[]? batch each item with its `parent`, the part it depends on, if any
 ---@return number? due without a batch: when it is worth asking again, nil when nobody waits for a time
 function Plan:take(now)
-  local batch, due = abreast(self, now)
+  local batch, due = abreast(self, now, (self.turn + 1) % LOW_TURN == 0 and self.low or self)
   if #batch == 0 then return nil, due end
+  self.turn = self.turn + 1
   return depart(self, choose(self.gate, batch, now))
 end
 
@@ -236,13 +240,13 @@ local function land(plan, item)
   if item.state == "waiting" then unlink(plan, item) end
 end
 
---- An item that flew goes again, before the others.
+--- An item that flew goes again, before the others of its priority.
 ---@param item msgraph.batch.Item
 ---@param due? number not before
 function Plan:again(item, due)
   land(self, item)
   item.due = due
-  link(self, item, self.next)
+  link(self, item, item.low and self.low.next or self.next)
 end
 
 -- Those that came after an item come after what it came after: it may end first, unsent.
