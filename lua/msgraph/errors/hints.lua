@@ -91,6 +91,7 @@ M.TEXTS = {
   workflow = "mend the workflow at the line that is named, or what it was given; msgraph check reads it without a "
     .. "tenant",
   subjects = "mend the list, or say in the workflow what is to become of names nobody has: require_match",
+  results = "mend the line named, or have msgraph handoffs --out write the work list again and run it anew",
   selection = "mend the name, or leave the option out: --only and --except name what there is",
   limits = "plan fewer people, or have whoever answers for the workflow raise its limits",
   plan_file = "check the name and the folder; a plan is made by msgraph plan",
