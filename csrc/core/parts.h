@@ -17,6 +17,7 @@
 #include "core/policy/retry.h"
 #include "core/policy/throttle.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { MGC_PARTS_MAX = 128 };
@@ -29,8 +30,7 @@ struct mgc_parts {
 };
 
 void mgc_parts_init(struct mgc_parts *p, struct mgc_origin *o);
-void mgc_parts_clear(
-    struct mgc_parts *p); /* who is under way ends unanswered; twice is as good as once */
+void mgc_parts_clear(struct mgc_parts *p); /* ends those under way, unanswered; twice is fine */
 
 /* MGC_GATE_GO: it is under way, as number `*n`, until it is withdrawn or answered. Otherwise when to ask
  * again, as mgc_gate_admit(). Both below leave alone a number that is not under way. */
