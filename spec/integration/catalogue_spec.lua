@@ -1,5 +1,6 @@
 --- Every action in full against a simulated tenant: it does what it says, an answer that is lost is settled by its
 --- probe, a second plan finds it done, and what it did can be taken back or the plan says why not.
+local actions = require "msgraph.offboard.actions"
 local catalogue = require "spec.support.catalogue"
 local ob = require "msgraph.offboard"
 
@@ -8,7 +9,33 @@ local ADA <const>, CONAN <const>, GUEST <const> = catalogue.ADA, catalogue.CONAN
 
 local function is_company(device) return device.ownership == "company" end
 
+-- Whom Ada manages, synced or not.
+local function reports_of_ada(t, synced)
+  local out = {}
+  local select = { "displayName", "userPrincipalName", "onPremisesSyncEnabled" }
+  for _, report in ipairs(assert(t.client:user(ADA):direct_reports { select = select })) do
+    if (report.onPremisesSyncEnabled == true) == synced then out[#out + 1] = report end
+  end
+  return out
+end
+
 local SCENES = {
+  ["onedrive.grant"] = {
+    use = function() return a.onedrive.grant { to = ob.param "heir" } end, method = "POST", path = "/invite$",
+    sends = { "Let Grace Hopper into the OneDrive (write)" },
+  },
+  ["reports.reassign"] = {
+    use = function() return a.reports.reassign { to = ob.param "heir" } end, method = "PUT",
+    sends = function(t)
+      local labels = reports_of_ada(t, false)
+      for i, report in ipairs(labels) do labels[i] = "Make Grace Hopper the manager of " .. report.displayName end
+      return labels
+    end,
+  },
+  ["calendar.cancel_meetings"] = {
+    use = function() return a.calendar.cancel_meetings { comment = "{{displayName}} has left." } end, method = "POST",
+    path = "/cancel$", sends = { "Cancel the meeting Team weekly", "Cancel the meeting Budget round" }, undone = {},
+  },
   ["groups.add"] = {
     use = function() return a.groups.add { group = "Blocked" } end, method = "POST", sends = { "Join Blocked" },
   },
@@ -53,18 +80,23 @@ for id, scene in pairs(SCENES) do
     teardown(function() t:__close() end)
 
     it("plans what it says, with the way back or why there is none", function()
+      if type(scene.sends) == "function" then scene.sends = scene.sends(t) end
+      assert.is_true(#scene.sends > 0)
       assert.same(scene.sends, catalogue.sends(plan))
       for _, op in ipairs(plan.body.subjects[1].ops) do
         assert.is_true(op.inverse ~= nil or op.no_inverse ~= nil or op.nothing_to_undo ~= nil
-          or op.desired.hand_off ~= nil, op.key)
+          or op.desired.hand_off ~= nil or actions.find(op.action).undo ~= nil, op.key)
       end
     end)
 
     it("is done once, though the first answer is lost", function()
       t.tenant:fault { kind = "reset_after", method = scene.method, path = scene.path, times = 1 }
-      local states = catalogue.apply(t, plan)
+      local states, ops = catalogue.apply(t, plan)
       assert.equal(scene.settled or "verified", states[1])
-      for i = 2, #states do assert.truthy(states[i]:find "^changed" or states[i] == "submitted", states[i]) end
+      for i = 2, #states do
+        local well = { changed = true, submitted = true, needs_human = ops[i].desired.hand_off ~= nil }
+        assert.is_true(well[states[i]], ops[i].op_key)
+      end
     end)
 
     it("has nothing to do in a second plan", function()
@@ -216,5 +248,44 @@ describe("apps.transfer_ownership", function()
       plan:hands_off(ADA))
     assert.equal("owns no applications",
       catalogue.plan(t, { a.apps.transfer_ownership }, CONAN):leaves(CONAN)["apps.transfer_ownership"])
+  end)
+end)
+
+describe("onedrive.grant", function()
+  local function grant(role) return a.onedrive.grant { to = ob.param "heir", role = role } end
+
+  it("leaves those alone who have no OneDrive", function()
+    local t <close> = catalogue.start()
+    local plan = catalogue.plan(t, { grant() }, "pavel.novak@contoso.com")
+    assert.equal("there is no OneDrive: none was ever set up", plan:leaves("pavel.novak@contoso.com")["onedrive.grant"])
+  end)
+
+  it("is content with more than it asks for, and says when it can not put back less", function()
+    local t <close> = catalogue.start()
+    catalogue.apply(t, catalogue.plan(t, { grant "read" }, ADA))
+    local plan = catalogue.plan(t, { grant "write" }, ADA)
+    assert.matches("not put back", plan:subject(ADA).ops[1].no_inverse)
+    catalogue.apply(t, plan)
+    assert.same({}, catalogue.sends(catalogue.plan(t, { grant "read" }, ADA)))
+  end)
+end)
+
+describe("reports.reassign", function()
+  it("leaves to people whom Active Directory manages, and who would manage himself", function()
+    local t <close> = catalogue.start()
+    local heir, synced = reports_of_ada(t, false)[1].userPrincipalName, reports_of_ada(t, true)[1].userPrincipalName
+    local plan = t:plan(catalogue.workflow { a.reports.reassign { to = ob.param "heir" } }, { ADA }, { heir = heir })
+    local tasks = {}
+    for _, op in ipairs(plan:subject(ADA).ops) do
+      local task = op.desired.hand_off
+      if task then tasks[task.system] = task end
+    end
+    assert.matches("nobody manages himself", tasks.entra.why)
+    assert.equal(CONAN, heir)
+    assert.matches("Set-ADUser -Manager (Get-ADUser -Filter 'UserPrincipalName -eq ''conan.o''''brien@contoso.com''')",
+      tasks["active-directory"].powershell, 1, true)
+    local function id_of(who) return t.tenant:users({ userPrincipalName = who })[1].id end
+    local _, err = t.client:user(id_of(synced)):set_manager(id_of(catalogue.GRACE))
+    assert.equal("synced_object", err.reason)
   end)
 end)

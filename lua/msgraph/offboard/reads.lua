@@ -3,6 +3,7 @@
 --
 -- The properties named here are what a plan remembers of a person (the snapshot), and all an action sees.
 local errors = require "msgraph.errors"
+local json = require "msgraph.json"
 local query = require "msgraph.query"
 
 local M = {}
@@ -13,12 +14,28 @@ M.ACCOUNT = { "id", "userPrincipalName", "displayName", "mail", "accountEnabled"
 
 local function of_principal(id) return query.filter("principalId eq ?", id) end
 
+local YEAR <const> = 365 * 24 * 60 * 60
+
+local function coming_year()
+  local now = os.time()
+  return { startDateTime = tostring(query.date(now)), endDateTime = tostring(query.date(now + YEAR)) }
+end
+
+-- What is nobody else's business is no meeting. Who is invited is not remembered.
+local function is_own_meeting(event)
+  local invited = type(event.attendees) == "table" and #event.attendees > 0
+  event.attendees = nil
+  return invited and event.isOrganizer == true and event.isCancelled ~= true
+end
+
 ---@class msgraph.offboard.Read
 ---@field path string       with {id}
 ---@field select? string[]
 ---@field one? boolean      one object, or none; else a list
 ---@field maybe? boolean    of a list: 404 says that there is none, and no mistake
 ---@field filter? fun(id: string): string
+---@field query? fun(): table
+---@field keep? fun(record: table): boolean  of a list: what is worth remembering; may take from the record
 ---@type table<string, msgraph.offboard.Read>
 M.reads = {
   manager = { path = "/users/{id}/manager", one = true, select = { "id", "displayName", "userPrincipalName", "mail" } },
@@ -38,6 +55,11 @@ M.reads = {
   app_role_assignments = { path = "/users/{id}/appRoleAssignments" },
   oauth_grants = { path = "/users/{id}/oauth2PermissionGrants" },
   mailbox_settings = { path = "/users/{id}/mailboxSettings", one = true },
+  meetings = { path = "/users/{id}/calendarView", maybe = true, query = coming_year, keep = is_own_meeting,
+    select = { "id", "subject", "isOrganizer", "isCancelled", "seriesMasterId", "attendees" } },
+  drive = { path = "/users/{id}/drive", one = true, select = { "id", "driveType" } },
+  direct_reports = { path = "/users/{id}/directReports", select = { "id", "displayName", "userPrincipalName",
+    "onPremisesSyncEnabled" } },
   inbox_rules = { path = "/users/{id}/mailFolders/inbox/messageRules", maybe = true },
 }
 
@@ -46,6 +68,22 @@ M.reads = {
 ---@return string "GET /users/{id}/memberOf"
 function M.call(name) return "GET " .. M.reads[name].path end
 
+local function fetch(g, row, id)
+  local opts = { select = row.select, filter = row.filter and row.filter(id), query = row.query and row.query() }
+  local template, used = row.path:gsub("{id}", "%%s")
+  local read = row.one and g.get or g.list
+  if used == 0 then return read(template, opts) end
+  return read(template, id, opts)
+end
+
+local function kept(list, keep)
+  local out = {}
+  for _, record in ipairs(list) do
+    if keep(record) then out[#out + 1] = record end
+  end
+  return json.array(out)
+end
+
 --- Reads; raises the msgraph.Error.
 ---@param g msgraph.offboard.Reader
 ---@param name string
@@ -53,14 +91,12 @@ function M.call(name) return "GET " .. M.reads[name].path end
 ---@return table? value a list, or one object; nil: there is none
 function M.read(g, name, id)
   local row = M.reads[name]
-  local opts = { select = row.select, filter = row.filter and row.filter(id) }
-  local template, used = row.path:gsub("{id}", "%%s")
-  local fetch = row.one and g.get or g.list
-  if used == 0 then return fetch(template, opts) end
-  if not row.maybe then return fetch(template, id, opts) end
-  local ok, found = pcall(fetch, template, id, opts)
-  if ok then return found end
-  if not errors.Error.is(found) or found.kind ~= "not_found" then error(found, 0) end
+  local ok, found = pcall(fetch, g, row, id)
+  if not ok then
+    if row.maybe and errors.Error.is(found) and found.kind == "not_found" then return nil end
+    error(found, 0)
+  end
+  return row.keep and kept(found, row.keep) or found
 end
 
 return M

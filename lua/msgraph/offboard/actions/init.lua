@@ -40,8 +40,8 @@ local M = {}
 
 M.DANGERS = { "safe", "disruptive", "destructive", "irreversible" }
 
-local TOPICS <const> = { "account", "auth_methods", "devices", "intune", "entra_devices", "mailbox", "groups", "roles",
-  "apps", "licenses", "handoff" }
+local TOPICS <const> = { "account", "auth_methods", "devices", "intune", "entra_devices", "mailbox", "calendar",
+  "onedrive", "reports", "groups", "roles", "apps", "licenses", "handoff" }
 
 -- ---- uses ---------------------------------------------------------------------------------------
 

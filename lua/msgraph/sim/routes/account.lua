@@ -49,13 +49,17 @@ local function may_change(ctx, body)
     or only(body, "accountEnabled") and identity.any(held, ENABLE) and identity.any(held, { "User.Read.All" })
 end
 
+local function mastered_elsewhere(ctx)
+  return reply.error(ctx, 400, "Request_BadRequest", "Unable to update the specified properties for on-premises "
+    .. "mastered Directory Sync objects or objects currently undergoing migration.")
+end
+
 local function fault_in(ctx, body)
   for name in pairs(body) do
     if not users.resource.known[name] then
       return reply.error(ctx, 400, "Request_BadRequest", "Invalid property '" .. name .. "'.")
     elseif ctx.user.synced and MASTERED[name] then
-      return reply.error(ctx, 400, "Request_BadRequest", "Unable to update the specified properties for on-premises "
-        .. "mastered Directory Sync objects or objects currently undergoing migration.")
+      return mastered_elsewhere(ctx)
     end
   end
   for _, name in ipairs(SENSITIVE) do
@@ -170,6 +174,7 @@ end
 local function set_manager(ctx)
   local body, no = relation.body(ctx)
   if not body then return no end
+  if ctx.user.synced then return mastered_elsewhere(ctx) end
   local id = relation.reference(body)
   local manager = id and ctx.store:find_user(id)
   if not manager then return reply.no_such_object(ctx, tostring(id)) end

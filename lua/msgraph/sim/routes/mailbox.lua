@@ -142,7 +142,8 @@ end
 
 -- ---- calendar -----------------------------------------------------------------------------------
 
-local EVENT = relation.resource("microsoft.graph.event", "id subject isOrganizer isCancelled start end type")
+local EVENT = relation.resource("microsoft.graph.event",
+  "id subject isOrganizer isCancelled start end type seriesMasterId attendees")
 
 local function at(seconds)
   return { dateTime = clock.naive(seconds), timeZone = "UTC" }
@@ -150,14 +151,36 @@ end
 
 local DAY <const> = 24 * 60 * 60
 
--- A meeting of one's own and one of somebody else's.
+local function event_id(ctx, n) return random.id(ctx.seed, KINDS.event, ctx.user.index * 8 + n) end
+
+local MASTER <const> = 6 -- the series that two of the events belong to
+
+-- A meeting of one's own and one of somebody else's, two of a series, and what nobody is invited to.
 local function events(ctx)
-  local function record(n, subject, mine)
+  local function record(n, subject, mine, more)
     local start = clock.START + n * DAY
-    return { id = random.id(ctx.seed, KINDS.event, ctx.user.index * 4 + n), subject = subject, isOrganizer = mine,
-      isCancelled = false, start = at(start), ["end"] = at(start + 3600), type = "singleInstance" }
+    local event = { id = event_id(ctx, n), subject = subject, isOrganizer = mine, isCancelled = false,
+      start = at(start), ["end"] = at(start + 3600), type = "singleInstance",
+      attendees = json.array { { type = "required", emailAddress = { address = "grace@contoso.com" } } } }
+    for name, value in pairs(more or {}) do event[name] = value end
+    return event
   end
-  return { record(1, "Team weekly", true), record(2, "All hands", false) }
+  local occurrence = { type = "occurrence", seriesMasterId = event_id(ctx, MASTER) }
+  return { record(1, "Team weekly", true), record(2, "All hands", false), record(3, "Budget round", true, occurrence),
+    record(4, "Budget round", true, occurrence), record(5, "Dentist", true, { attendees = json.array {} }) }
+end
+
+local function is_dropped(ctx, id)
+  return ctx.store:get("event/" .. ctx.user.index .. "/" .. id) == true
+end
+
+-- Those left, without what goes with its series.
+local function events_left(ctx)
+  local out = {}
+  for _, event in ipairs(all(ctx, "event", events(ctx))) do
+    if not (event.seriesMasterId and is_dropped(ctx, event.seriesMasterId)) then out[#out + 1] = event end
+  end
+  return out
 end
 
 local function calendar_view(ctx)
@@ -166,13 +189,23 @@ local function calendar_view(ctx)
     return reply.error(ctx, 400, "ErrorInvalidParameter", "This request requires a time window specified by the query "
       .. "string parameters StartDateTime and EndDateTime.")
   end
-  return relation.list(ctx, EVENT, "calendarView", all(ctx, "event", events(ctx)))
+  return relation.list(ctx, EVENT, "calendarView", events_left(ctx))
 end
 
 local function event_named(ctx)
-  for _, event in ipairs(all(ctx, "event", events(ctx))) do
-    if event.id == ctx.params.event then return event end
+  local wanted = ctx.params.event
+  for _, event in ipairs(events_left(ctx)) do
+    if event.id == wanted then return event end
   end
+  if wanted == event_id(ctx, MASTER) and not is_dropped(ctx, wanted) then
+    return { id = wanted, subject = "Budget round", isOrganizer = true, isCancelled = false, type = "seriesMaster" }
+  end
+end
+
+local function get_event(ctx)
+  local event = event_named(ctx)
+  if not event then return not_found(ctx) end
+  return odata.one(ctx, EVENT, "events", event)
 end
 
 --- Whoever cancels or declines finds the event gone from the calendar.
@@ -238,6 +271,7 @@ M.routes = {
   mailbox("POST", RULES, SETTINGS, create_rule),
   mailbox("DELETE", RULES .. "/{rule}", SETTINGS, delete_rule),
   mailbox("GET", "calendarView", READ_CALENDAR, calendar_view),
+  mailbox("GET", "events/{event}", READ_CALENDAR, get_event),
   mailbox("POST", "events/{event}/cancel", CALENDAR, drop("cancel_event", true)),
   mailbox("POST", "events/{event}/decline", CALENDAR, drop "decline_event"),
   mailbox("DELETE", "events/{event}", CALENDAR, delete_event),

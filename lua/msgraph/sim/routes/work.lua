@@ -15,8 +15,9 @@ local function not_found(ctx)
   return reply.error(ctx, 404, "itemNotFound", "The resource could not be found.")
 end
 
+--- Who has no licence never had a OneDrive set up.
 local function get_drive(ctx)
-  if ctx.user.guest then return not_found(ctx) end
+  if not ctx.user.licensed then return not_found(ctx) end
   return reply.ok(json.ordered({ id = random.id(ctx.seed, KINDS.drive, ctx.user.index), driveType = "business",
     name = "OneDrive" }, { "id", "driveType", "name" }))
 end
@@ -43,18 +44,30 @@ local function list_permissions(ctx, index)
   return relation.list(ctx, PERMISSION, "permissions", permissions(ctx, index))
 end
 
+-- Somebody who was let in before keeps his permission, with other roles.
+local function let_in(ctx, index, recipient, roles, n)
+  local user = ctx.store:find_user(recipient.objectId or recipient.email or "") or {}
+  local records = relation.kept(ctx.store, "drive/" .. index)
+  for _, record in ipairs(records) do
+    if user.id and record.grantedToV2.user.id == user.id then
+      record.roles = json.array(roles)
+      return record
+    end
+  end
+  records[#records + 1] = { id = random.id(ctx.seed, KINDS.drive_permission, (ctx.n << 20) + n),
+    roles = json.array(roles),
+    grantedToV2 = { user = { id = user.id, displayName = user.displayName, email = recipient.email } } }
+  return records[#records]
+end
+
 local function invite(ctx, index)
   local body, no = relation.body(ctx)
   if not body then return no end
   if type(body.recipients) ~= "table" or type(body.roles) ~= "table" then
     return reply.error(ctx, 400, "invalidRequest", "The request is malformed or incorrect.")
   end
-  local records, added = relation.kept(ctx.store, "drive/" .. index), {}
-  for i, recipient in ipairs(body.recipients) do
-    added[i] = { id = random.id(ctx.seed, KINDS.drive_permission, (ctx.n << 20) + i), roles = json.array(body.roles),
-      grantedToV2 = { user = { email = recipient.email } } }
-    records[#records + 1] = added[i]
-  end
+  local added = {}
+  for i, recipient in ipairs(body.recipients) do added[i] = let_in(ctx, index, recipient, body.roles, i) end
   ctx.actions[#ctx.actions + 1] = "invite " .. ctx.params.drive
   return reply.ok { value = json.array(added) }
 end
