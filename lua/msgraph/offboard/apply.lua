@@ -119,8 +119,9 @@ end
 -- where a replica may have answered that does not know of our own writes.
 local function broken(self, guard, subject)
   local body, err = self.client:get(guard.path)
-  if err and err.kind == "not_found" then return "it is gone" end
+  if err and err.kind == "not_found" then return not guard.gone and "it is gone" or nil end
   if err then return nil, err end
+  if guard.gone then return guard.gone end
   for name, planned in pairs(guard.expect) do
     if not holds(subject, name, planned, body[name]) then
       local from = shown_from(subject, name)
@@ -257,7 +258,7 @@ local function attempt_op(self, subject, op)
   end
   local why, err = why_not(self, subject, op)
   if err then return unread(self, err) end
-  if why then return settle(self, subject, op, { state = "drifted", reason = why }) end
+  if why then return settle(self, subject, op, { state = op.guard.gone and "needs_human" or "drifted", reason = why }) end
   if self.stopping then return STOPPED end
   return send(self, subject, op)
 end

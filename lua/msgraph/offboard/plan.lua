@@ -47,7 +47,8 @@
 --           | { method, path, body, secret = { at = { keys }, kind = "password", length } }
 --                                  -- made when it is sent and put at that place: msgraph.offboard.secret
 --           | { hand_off = { system, task, why, powershell? } }   -- a person's work: "needs_human" from the start
---   guard?                         -- as the subject's, for this operation alone
+--   guard?                         -- as the subject's, for this operation alone; or { path, gone }: there is no such
+--                                  -- thing any more, else it is a person's work, because of `gone`
 --   inverse? = { method, path, body?, effect? }   -- what puts it back. Effect: "converge" when a second sending is
 --                                  -- refused; default: by the method and path (msgraph.repeatable)
 --   no_inverse?, nothing_to_undo?  -- why a person has to put it back; why nobody has to

@@ -14,6 +14,8 @@ M.ACCOUNT = { "id", "userPrincipalName", "displayName", "mail", "accountEnabled"
 
 local function of_principal(id) return query.filter("principalId eq ?", id) end
 
+local DEVICE <const> = { "id", "deviceId", "displayName", "accountEnabled", "operatingSystem", "onPremisesSyncEnabled" }
+
 local YEAR <const> = 365 * 24 * 60 * 60
 
 local function coming_year()
@@ -46,14 +48,14 @@ M.reads = {
   managed_devices = { path = "/users/{id}/managedDevices", select = { "id", "userId", "deviceName", "operatingSystem",
     "managedDeviceOwnerType", "enrolledDateTime", "managementState", "model", "serialNumber", "azureADDeviceId",
     "deviceEnrollmentType", "deviceActionResults" } },
-  registered_devices = { path = "/users/{id}/registeredDevices", select = { "id", "deviceId", "displayName",
-    "accountEnabled" } },
-  owned_devices = { path = "/users/{id}/ownedDevices", select = { "id", "deviceId", "displayName", "accountEnabled" } },
+  registered_devices = { path = "/users/{id}/registeredDevices", select = DEVICE },
+  owned_devices = { path = "/users/{id}/ownedDevices", select = DEVICE },
   role_assignments = { path = "/roleManagement/directory/roleAssignments", filter = of_principal },
   active_roles = { path = "/roleManagement/directory/roleAssignmentScheduleInstances", filter = of_principal },
   eligible_roles = { path = "/roleManagement/directory/roleEligibilityScheduleInstances", filter = of_principal },
   app_role_assignments = { path = "/users/{id}/appRoleAssignments" },
   oauth_grants = { path = "/users/{id}/oauth2PermissionGrants" },
+  app_registrations = { path = "/users/{id}/managedAppRegistrations" },
   mailbox_settings = { path = "/users/{id}/mailboxSettings", one = true },
   meetings = { path = "/users/{id}/calendarView", maybe = true, query = coming_year, keep = is_own_meeting,
     select = { "id", "subject", "isOrganizer", "isCancelled", "seriesMasterId", "attendees" } },

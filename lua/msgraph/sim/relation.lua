@@ -14,7 +14,8 @@ local M = {}
 M.KINDS = {
   group = 50, member = 51, owner_pick = 52, role = 53, assignment = 54, eligible = 55, method = 56, app_role = 57,
   grant = 58, entra_device = 59, rule = 60, event = 61, calendar_permission = 62, drive = 63, drive_permission = 64,
-  membership = 65, registration = 66, app = 67, created = 68, active = 69, device_tag = 70,
+  membership = 65, registration = 66, app = 67, created = 68, active = 69, device_tag = 70, autopilot = 71,
+  recovery_key = 72, package = 73, package_assignment = 74, message = 75,
 }
 
 local function refuse(ctx, message) return reply.error(ctx, 400, "Request_UnsupportedQuery", message) end

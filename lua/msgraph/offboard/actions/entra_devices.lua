@@ -1,5 +1,7 @@
 -- lua/msgraph/offboard/actions/entra_devices.lua
 --- Device objects of the directory: what a device signs in as.
+local shared = require "msgraph.offboard.devices"
+
 local disable = {
   id = "entra_devices.disable", version = 1, effect = "converge", danger = "disruptive", settle = 15,
   about = "disables the device objects that the user owns or has registered",
@@ -8,21 +10,8 @@ local disable = {
   already = { not_found = true },
 }
 
--- Owned and registered overlap.
-local function each_once(...)
-  local out, seen = {}, {}
-  for _, list in ipairs { ... } do
-    for _, device in ipairs(list) do
-      if not seen[device.id] then
-        seen[device.id], out[#out + 1] = true, device
-      end
-    end
-  end
-  return out
-end
-
 function disable.plan(ctx)
-  local devices = each_once(ctx:read "registered_devices", ctx:read "owned_devices")
+  local devices = shared.of_directory(ctx)
   if #devices == 0 then return ctx:unchanged("no devices in the directory") end
   for _, device in ipairs(devices) do
     local thing = ctx.client:device(device.id)

@@ -28,6 +28,9 @@ local M = {}
 ---@field back? fun(g: msgraph.offboard.Reader, op: table): "yes"|"no"|"gone"|"unknown"  whether an inverse (op.desired)
 ---                             has been done; default: whether `probe` says no. Gone: there is nothing left to bring
 ---                             back to
+---@field undo? fun(g: msgraph.offboard.Reader, op: table): table?  the request that takes an operation back, where it
+---                             can not be known before that was done; nil: there is nothing to take back. An operation
+---                             with `inverse` or `no_inverse` is not asked about
 ---@field already? table<string, true>    reasons or kinds of an Error that say: nothing was left to do
 ---@field hand_off? table<string, string> reasons of an Error that say: a person must, and what to tell him
 
@@ -40,8 +43,8 @@ local M = {}
 
 M.DANGERS = { "safe", "disruptive", "destructive", "irreversible" }
 
-local TOPICS <const> = { "account", "auth_methods", "devices", "intune", "entra_devices", "mailbox", "calendar",
-  "onedrive", "reports", "groups", "roles", "apps", "licenses", "handoff" }
+local TOPICS <const> = { "account", "auth_methods", "devices", "intune", "entra_devices", "device_records", "mailbox",
+  "calendar", "onedrive", "reports", "groups", "roles", "apps", "licenses", "deletion", "handoff" }
 
 -- ---- uses ---------------------------------------------------------------------------------------
 

@@ -147,4 +147,36 @@ function lock.probe(g, op, since)
   return LOCKED[state] or "unknown"
 end
 
-return { retire, wipe, lock }
+-- ---- app protection -----------------------------------------------------------------------------
+
+local wipe_apps = {
+  id = "intune.wipe_apps", version = 1, effect = "converge", danger = "destructive", settle = 60,
+  about = "wipes the company's data in apps under app protection, when each is next opened; own devices as well",
+  reads = { "app_registrations" },
+  calls = { "POST /users/{id}/wipeManagedAppRegistrationsByDeviceTag" },
+}
+
+-- One request for each tag, which a device's apps have in common.
+function wipe_apps.plan(ctx)
+  local seen = {}
+  for _, app in ipairs(ctx:read "app_registrations") do
+    local tag = app.deviceTag
+    if tag and not seen[tag] then
+      seen[tag] = true
+      ctx:op { target = tag, name = app.deviceName, request = ctx.thing:request("wipe_app_data", tag),
+        label = ("Wipe the company's data in the apps on %s"):format(app.deviceName or tag),
+        no_inverse = "who signs in there again gets it again" }
+    end
+  end
+  if not next(seen) then ctx:unchanged("no apps under app protection") end
+end
+
+-- It goes when the app is opened; until then nothing shows that it was asked for, and asking again is harmless.
+function wipe_apps.probe(g, op)
+  for _, app in ipairs(g.list("/users/%s/managedAppRegistrations", op.subject_id)) do
+    if app.deviceTag == op.target_id then return "unknown" end
+  end
+  return "yes"
+end
+
+return { retire, wipe, lock, wipe_apps }

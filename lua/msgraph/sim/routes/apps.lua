@@ -8,11 +8,14 @@ local M = {}
 local REGISTRATION = relation.resource("microsoft.graph.managedAppRegistration",
   "@odata.type id userId deviceTag deviceName appIdentifier")
 
+local OPENED <const> = 600 -- seconds after which everybody has opened his Outlook again
+
 -- Outlook on each phone; a device's tag is good for all of its apps.
 local function registrations(ctx)
   local out = {}
   for _, device in ipairs(ctx.store:devices_of(ctx.user, ctx.now)) do
-    if device.platform.phone then
+    local wiped = ctx.store:get("apps_wiped/" .. device.index)
+    if device.platform.phone and not (wiped and ctx.now >= wiped + OPENED) then
       out[#out + 1] = { ["@odata.type"] = "#microsoft.graph.iosManagedAppRegistration",
         id = random.id(ctx.seed, relation.KINDS.registration, device.index), userId = ctx.user.id,
         deviceTag = random.id(ctx.seed, relation.KINDS.device_tag, device.index), deviceName = device.model,
@@ -30,6 +33,8 @@ local function wipe_app_data(ctx)
   local body, no = relation.body(ctx)
   if not body then return no end
   if type(body.deviceTag) ~= "string" then return reply.intune_error(ctx, 400, "BadRequest", "deviceTag is missing") end
+  local index = random.index(ctx.seed, relation.KINDS.device_tag, body.deviceTag)
+  if index then ctx.store:set("apps_wiped/" .. index, ctx.now) end
   return relation.done(ctx, ("wipe_app_data %s %s"):format(ctx.user.id, body.deviceTag))
 end
 

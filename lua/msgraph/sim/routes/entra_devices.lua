@@ -58,7 +58,7 @@ local function on_device(run)
 end
 
 local DEVICE = relation.resource("microsoft.graph.device",
-  "id accountEnabled deviceId displayName operatingSystem isManaged", { known = "@odata.type" })
+  "id accountEnabled deviceId displayName operatingSystem isManaged onPremisesSyncEnabled", { known = "@odata.type" })
 local OBJECT = relation.resource("microsoft.graph.directoryObject",
   "@odata.type " .. table.concat(DEVICE.default, " "), { directory = true })
 
