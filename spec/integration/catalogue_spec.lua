@@ -21,6 +21,18 @@ local function reports_of_ada(t, synced)
 end
 
 local SCENES = {
+  ["notify.mail"] = {
+    use = function()
+      return a.notify.mail { from = catalogue.GRACE, to = ob.param "heir", subject = "{{displayName}} leaves",
+        text = "Dear {{heir.displayName}},\n{{displayName}} leaves on Friday." }
+    end,
+    method = "POST", path = "/sendMail$", sends = { "Tell Grace Hopper: Ada Lovelace leaves" }, undone = {},
+  },
+  ["access_packages.remove_all"] = {
+    use = function() return a.access_packages.remove_all end, method = "POST", seen = false, settled = "submitted",
+    later = 120, sends = { "Take away the access package Sales tools", "Take away the access package Partner portal" },
+    undone = {},
+  },
   ["account.delete"] = {
     use = function() return a.account.delete end, who = "ayse.yilmaz@contoso.com", method = "DELETE",
     sends = { "Delete the account" }, gone = true,
@@ -416,5 +428,28 @@ describe("devices.delete_records", function()
     assert.same({ "changed", "changed" }, (catalogue.apply(t, plan)))
     assert.equal("the device has to be enrolled again; BitLocker keys kept with it are lost",
       plan:subject(who).ops[2].no_inverse)
+  end)
+end)
+
+describe("notify.mail", function()
+  local function tell(text)
+    return a.notify.mail { from = catalogue.GRACE, to = ob.param "heir", subject = "News", text = text }
+  end
+
+  it("is sent again when it says something else, and to nobody when there is nobody", function()
+    local t <close> = catalogue.start()
+    catalogue.apply(t, catalogue.plan(t, { tell "on Friday" }, ADA))
+    assert.equal(1, #catalogue.sends(catalogue.plan(t, { tell "on Monday" }, ADA)))
+    local plan = catalogue.plan(t, { tell "on Friday" }, ADA)
+    assert.matches("^Grace Hopper was told on %d+%-%d+%-%d+$", plan:leaves(ADA)["notify.mail"])
+    local both = t:plan(catalogue.workflow { tell "x" }, { ADA, catalogue.GRACE }, { heir = CONAN })
+    assert.equal("who should send it is not known, or leaves as well", both:leaves(ADA)["notify.mail"])
+  end)
+
+  it("is not sent a second time when nobody knows whether it was: a person looks", function()
+    local recover = require "msgraph.offboard.recover"
+    local op = { effect = "once", action = "notify.mail", attempts = 1, over_at = 0 }
+    assert.equal("needs_human", recover.decide(op, "no", 1e9, 1, 0).state)
+    assert.equal("verified", recover.decide(op, "yes", 1e9, 1, 0).state)
   end)
 end)

@@ -16,6 +16,8 @@ local function of_principal(id) return query.filter("principalId eq ?", id) end
 
 local DEVICE <const> = { "id", "deviceId", "displayName", "accountEnabled", "operatingSystem", "onPremisesSyncEnabled" }
 
+local function of_target(id) return query.filter("target/objectId eq ? and state eq 'delivered'", id) end
+
 local YEAR <const> = 365 * 24 * 60 * 60
 
 local function coming_year()
@@ -36,6 +38,7 @@ end
 ---@field one? boolean      one object, or none; else a list
 ---@field maybe? boolean    of a list: 404 says that there is none, and no mistake
 ---@field filter? fun(id: string): string
+---@field expand? string
 ---@field query? fun(): table
 ---@field keep? fun(record: table): boolean  of a list: what is worth remembering; may take from the record
 ---@type table<string, msgraph.offboard.Read>
@@ -56,6 +59,8 @@ M.reads = {
   app_role_assignments = { path = "/users/{id}/appRoleAssignments" },
   oauth_grants = { path = "/users/{id}/oauth2PermissionGrants" },
   app_registrations = { path = "/users/{id}/managedAppRegistrations" },
+  access_packages = { path = "/identityGovernance/entitlementManagement/assignments", filter = of_target,
+    expand = "accessPackage" },
   mailbox_settings = { path = "/users/{id}/mailboxSettings", one = true },
   meetings = { path = "/users/{id}/calendarView", maybe = true, query = coming_year, keep = is_own_meeting,
     select = { "id", "subject", "isOrganizer", "isCancelled", "seriesMasterId", "attendees" } },
@@ -71,7 +76,8 @@ M.reads = {
 function M.call(name) return "GET " .. M.reads[name].path end
 
 local function fetch(g, row, id)
-  local opts = { select = row.select, filter = row.filter and row.filter(id), query = row.query and row.query() }
+  local opts = { select = row.select, expand = row.expand, filter = row.filter and row.filter(id),
+    query = row.query and row.query() }
   local template, used = row.path:gsub("{id}", "%%s")
   local read = row.one and g.get or g.list
   if used == 0 then return read(template, opts) end

@@ -3,7 +3,8 @@ local M = {}
 
 local WORKLOADS = {}
 for i, name in ipairs { "users", "devices", "account", "group_changes", "groups", "licenses", "roles", "consents",
-  "methods", "entra_devices", "device_records", "owned", "mailbox", "work", "apps", "batch", "organization" } do
+  "methods", "entra_devices", "device_records", "owned", "mailbox", "mail", "work", "packages", "apps", "batch",
+  "organization" } do
   WORKLOADS[i] = require("msgraph.sim.routes." .. name)
 end
 

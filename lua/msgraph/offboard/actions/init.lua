@@ -44,7 +44,8 @@ local M = {}
 M.DANGERS = { "safe", "disruptive", "destructive", "irreversible" }
 
 local TOPICS <const> = { "account", "auth_methods", "devices", "intune", "entra_devices", "device_records", "mailbox",
-  "calendar", "onedrive", "reports", "groups", "roles", "apps", "licenses", "deletion", "handoff" }
+  "calendar", "onedrive", "reports", "groups", "roles", "apps", "packages", "licenses",
+  "deletion", "notify", "handoff" }
 
 -- ---- uses ---------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
--- lua/msgraph/sim/routes/mailbox.lua - a user's mailbox: settings, inbox rules, calendar, mail (FACTS 2.9).
+-- lua/msgraph/sim/routes/mailbox.lua - a user's mailbox: settings, inbox rules, calendar (FACTS 2.9).
 local clock = require "msgraph.sim.clock"
 local json = require "msgraph.sim.json"
 local odata = require "msgraph.sim.odata"
@@ -11,7 +11,7 @@ local M = {}
 local KINDS = relation.KINDS
 
 --- Guests have theirs elsewhere.
-local function on_mailbox(run)
+function M.on(run)
   return function(ctx)
     if ctx.user.guest then
       return reply.error(ctx, 404, "MailboxNotEnabledForRESTAPI", "REST API is not yet supported for this mailbox.")
@@ -242,18 +242,6 @@ end
 local function add_permission(ctx) return add(ctx, NAME, NAME, PERMISSION) end
 local function delete_permission(ctx) return delete(ctx, NAME, {}, ctx.params.permission) end
 
--- ---- mail ---------------------------------------------------------------------------------------
-
-local function send_mail(ctx)
-  local body, no = relation.body(ctx)
-  if not body then return no end
-  if type(body.message) ~= "table" then
-    return reply.error(ctx, 400, "ErrorInvalidRequest", "The request is invalid.")
-  end
-  ctx.actions[#ctx.actions + 1] = "send_mail " .. ctx.user.id
-  return { status = 202, headers = {}, body = "" }
-end
-
 local READ_SETTINGS = { "MailboxSettings.Read", "MailboxSettings.ReadWrite" }
 local SETTINGS = { "MailboxSettings.ReadWrite" }
 local READ_CALENDAR = { "Calendars.ReadBasic", "Calendars.ReadBasic.All", "Calendars.Read", "Calendars.ReadWrite" }
@@ -261,7 +249,7 @@ local CALENDAR = { "Calendars.ReadWrite" }
 local RULES <const>, PERMISSIONS <const> = "mailFolders/inbox/messageRules", "calendar/calendarPermissions"
 
 local function mailbox(method, path, scopes, run)
-  return { method, "users/{user}/" .. path, service = "directory", scopes = scopes, run = on_mailbox(run) }
+  return { method, "users/{user}/" .. path, service = "directory", scopes = scopes, run = M.on(run) }
 end
 
 M.routes = {
@@ -278,7 +266,6 @@ M.routes = {
   mailbox("GET", PERMISSIONS, { "Calendars.Read", "Calendars.ReadWrite" }, list_permissions),
   mailbox("POST", PERMISSIONS, CALENDAR, add_permission),
   mailbox("DELETE", PERMISSIONS .. "/{permission}", CALENDAR, delete_permission),
-  mailbox("POST", "sendMail", { "Mail.Send" }, send_mail),
 }
 
 return M
