@@ -41,6 +41,9 @@ wf:stage("devices", {
 
 -- A mailbox without a licence is deleted after a time: what is to stay of it comes before licences go.
 wf:stage("handover", { on_error = "skip-subject" }, {
+  a.mailbox.remove_rules,
+  a.mailbox.auto_reply { text = "{{displayName}} no longer works here. Please write to {{delegate.mail}}." },
+  a.onedrive.grant { to = ob.param "delegate" },
   a.handoff.exchange { "convert-to-shared", "hide-from-gal", grant_full_access = ob.param "delegate" },
 })
 

@@ -2,6 +2,7 @@
 --- probe, a second plan finds it done, and what it did can be taken back or the plan says why not.
 local actions = require "msgraph.offboard.actions"
 local catalogue = require "spec.support.catalogue"
+local helper = require "spec.support.helper"
 local ob = require "msgraph.offboard"
 local reader = require "msgraph.offboard.reader"
 
@@ -451,5 +452,14 @@ describe("notify.mail", function()
     local op = { effect = "once", action = "notify.mail", attempts = 1, over_at = 0 }
     assert.equal("needs_human", recover.decide(op, "no", 1e9, 1, 0).state)
     assert.equal("verified", recover.decide(op, "yes", 1e9, 1, 0).state)
+  end)
+end)
+
+describe("docs/workflows.md", function()
+  it("tells of every action when it has nothing to do, what refuses it and what takes it back", function()
+    local page = helper.read_file(helper.ROOT .. "docs/workflows.md"):match "\n## The catalogue\n(.-)\n## "
+    for _, action in ipairs(actions.list) do
+      assert.truthy(page:find("\n| [^|]*`" .. action.id:gsub("%.", "%%.") .. "`"), action.id)
+    end
   end)
 end)
