@@ -258,7 +258,9 @@ local function attempt_op(self, subject, op)
   end
   local why, err = why_not(self, subject, op)
   if err then return unread(self, err) end
-  if why then return settle(self, subject, op, { state = op.guard.gone and "needs_human" or "drifted", reason = why }) end
+  if why then
+    return settle(self, subject, op, { state = op.guard.gone and "needs_human" or "drifted", reason = why })
+  end
   if self.stopping then return STOPPED end
   return send(self, subject, op)
 end

@@ -177,7 +177,8 @@ local function why_by_hand(item)
   return did.no_inverse or "there is no way back through Graph"
 end
 
-local SYSTEMS <const> = { devices = "intune", intune = "intune", mailbox = "exchange" } -- of what has no way back
+local SYSTEMS <const> = { devices = "intune", intune = "intune", mailbox = "exchange", calendar = "exchange",
+  onedrive = "sharepoint" } -- of what has no way back
 
 -- One task for all that an action did and that has the same reason.
 local function by_hand(person, item, why, system)

@@ -165,7 +165,7 @@ function wipe_apps.plan(ctx)
       seen[tag] = true
       ctx:op { target = tag, name = app.deviceName, request = ctx.thing:request("wipe_app_data", tag),
         label = ("Wipe the company's data in the apps on %s"):format(app.deviceName or tag),
-        no_inverse = "who signs in there again gets it again" }
+        nothing_to_undo = "who signs in there again gets it again" }
     end
   end
   if not next(seen) then ctx:unchanged("no apps under app protection") end

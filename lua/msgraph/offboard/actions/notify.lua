@@ -46,7 +46,7 @@ function mail.plan(ctx, opts)
   ctx:op { key = to.id .. "/" .. mark, target = from.id, name = from.label,
     request = ctx.client:user(from.id):request("send_mail", { saveToSentItems = true,
       message = message_of(to, subject, text, mark) }),
-    no_inverse = "a mail that was read can not be called back", label = ("Tell %s: %s"):format(to.label, subject) }
+    nothing_to_undo = "a mail can not be called back", label = ("Tell %s: %s"):format(to.label, subject) }
 end
 
 function mail.probe(g, op)
