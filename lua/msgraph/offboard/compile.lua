@@ -58,12 +58,14 @@ end
 
 local function describe(account)
   return { id = account.id, userPrincipalName = account.userPrincipalName, displayName = account.displayName,
-    mail = account.mail, label = account.displayName or account.userPrincipalName }
+    mail = account.mail, onPremisesSecurityIdentifier = account.onPremisesSecurityIdentifier,
+    label = account.displayName or account.userPrincipalName }
 end
 
 --- The person an option names, who stays; nil when there is none (no manager), or when he leaves with the same plan.
 ---@param value any ob.param, ob.manager, or a name
----@return { id: string, userPrincipalName: string, displayName?: string, mail?: string, label: string }?
+---@return { id: string, userPrincipalName: string, displayName?: string, mail?: string, label: string,
+---  onPremisesSecurityIdentifier?: string }?
 function Context:who(value)
   if params.is_reference(value) then return self.params[value.name] end
   local account

@@ -43,7 +43,8 @@ end
 ---@field keep? fun(record: table): boolean  of a list: what is worth remembering; may take from the record
 ---@type table<string, msgraph.offboard.Read>
 M.reads = {
-  manager = { path = "/users/{id}/manager", one = true, select = { "id", "displayName", "userPrincipalName", "mail" } },
+  manager = { path = "/users/{id}/manager", one = true, select = { "id", "displayName", "userPrincipalName", "mail",
+    "onPremisesSecurityIdentifier" } },
   memberships = { path = "/users/{id}/memberOf", select = { "id", "displayName", "groupTypes", "mailEnabled",
     "onPremisesSyncEnabled", "onPremisesSecurityIdentifier", "isAssignableToRole" } },
   owned_objects = { path = "/users/{id}/ownedObjects", select = { "id", "displayName" } },
@@ -66,7 +67,7 @@ M.reads = {
     select = { "id", "subject", "isOrganizer", "isCancelled", "seriesMasterId", "attendees" } },
   drive = { path = "/users/{id}/drive", one = true, select = { "id", "driveType" } },
   direct_reports = { path = "/users/{id}/directReports", select = { "id", "displayName", "userPrincipalName",
-    "onPremisesSyncEnabled" } },
+    "onPremisesSyncEnabled", "onPremisesSecurityIdentifier" } },
   inbox_rules = { path = "/users/{id}/mailFolders/inbox/messageRules", maybe = true },
 }
 

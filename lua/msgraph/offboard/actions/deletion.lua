@@ -13,10 +13,11 @@ local SYNCED <const> = "the account comes from Active Directory, and goes when i
 function delete.plan(ctx)
   local user = ctx.user
   if user.onPremisesSyncEnabled == true then
-    local name = user.onPremisesSamAccountName
+    local sid = user.onPremisesSecurityIdentifier
     return ctx:hand_off { target = user.id, name = user.userPrincipalName, system = "active-directory",
       task = "delete-account", why = SYNCED,
-      powershell = name and name ~= json.null and powershell.command("Remove-ADUser", { Identity = name }) }
+      powershell = sid and sid ~= json.null and powershell.command("Remove-ADUser",
+        { Identity = sid, Confirm = false }) }
   elseif user.accountEnabled ~= false and not ctx:has_op("account.disable", user.id) then
     return ctx:skip("it is not disabled: only what was disabled before is deleted")
   end

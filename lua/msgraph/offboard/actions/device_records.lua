@@ -1,7 +1,6 @@
 --- What is kept about devices: keys, before they leave; records, once they have left.
 local devices = require "msgraph.offboard.devices"
 local intune = require "msgraph.offboard.intune"
-local powershell = require "msgraph.offboard.powershell"
 
 -- ---- keys ---------------------------------------------------------------------------------------
 
@@ -133,8 +132,7 @@ function delete.plan(ctx, opts)
     local managed = managed_by[device.deviceId]
     if device.onPremisesSyncEnabled == true then
       ctx:hand_off { target = device.id, name = device.displayName, system = "active-directory", task = "delete-device",
-        why = "the device comes from Active Directory", powershell = powershell.command("Remove-ADComputer",
-          { Identity = device.displayName }) }
+        why = "the device comes from Active Directory, and goes when its computer account is deleted there" }
     elseif managed and not is_leaving(ctx, managed) then
       ctx:skip(("%s is managed by Intune: retire it first"):format(device.displayName), device.id)
     else

@@ -111,7 +111,8 @@ local function remove_rule(ctx, rule, to)
   if rule.isReadOnly == true then
     return ctx:hand_off { target = rule.id, name = rule.displayName, system = "exchange", task = "remove-inbox-rule",
       why = "Graph can not delete this rule", label = "By hand: " .. label,
-      powershell = powershell.command("Remove-InboxRule", { Mailbox = ctx.user.id, Identity = rule.displayName }) }
+      powershell = powershell.command("Remove-InboxRule", { Mailbox = ctx.user.id, Identity = rule.displayName,
+        Confirm = false }) }
   end
   ctx:op { target = rule.id, name = rule.displayName, label = label, inverse = rule_again(ctx, rule),
     request = ctx.thing:request("delete_inbox_rule", rule.id) }

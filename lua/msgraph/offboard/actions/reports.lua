@@ -21,12 +21,10 @@ local function by_hand(ctx, report, why, system, command)
     why = why, powershell = command }
 end
 
--- The command for Active Directory, where both are known there by their principal names.
+-- The command for Active Directory; nil: one of them is not known there.
 local function command_of(report, manager)
-  local function known(name)
-    return powershell.command("Get-ADUser", { Filter = "UserPrincipalName -eq " .. powershell.quote(name) })
-  end
-  return ("%s | Set-ADUser -Manager (%s)"):format(known(report.userPrincipalName), known(manager.userPrincipalName))
+  local sid, next_sid = report.onPremisesSecurityIdentifier, manager.onPremisesSecurityIdentifier
+  return sid and next_sid and powershell.command("Set-ADUser", { Identity = sid, Manager = next_sid }) or nil
 end
 
 local function reassign_one(ctx, report, manager)
