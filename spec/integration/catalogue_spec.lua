@@ -5,6 +5,7 @@ local catalogue = require "spec.support.catalogue"
 local helper = require "spec.support.helper"
 local ob = require "msgraph.offboard"
 local reader = require "msgraph.offboard.reader"
+local recover = require "msgraph.offboard.recover"
 
 local a <const> = ob.actions
 local ADA <const>, CONAN <const>, GUEST <const> = catalogue.ADA, catalogue.CONAN, catalogue.GUEST
@@ -451,10 +452,36 @@ describe("notify.mail", function()
   end)
 
   it("is not sent a second time when nobody knows whether it was: a person looks", function()
-    local recover = require "msgraph.offboard.recover"
     local op = { effect = "once", action = "notify.mail", attempts = 1, over_at = 0 }
     assert.equal("needs_human", recover.decide(op, "no", 1e9, 1, 0).state)
     assert.equal("verified", recover.decide(op, "yes", 1e9, 1, 0).state)
+  end)
+end)
+
+describe("what is left to people", function()
+  it("can be looked at, whatever the action: a read tells whether it was done, or that it can not tell", function()
+    local t <close> = catalogue.start()
+    local text = { ["mailbox.auto_reply"] = { text = "x" }, ["groups.add"] = { group = "Blocked" },
+      ["intune.wipe"] = { where = is_company }, ["onedrive.grant"] = { to = catalogue.GRACE },
+      ["notify.mail"] = { from = catalogue.GRACE, subject = "x", text = "x" },
+      ["handoff.exchange"] = { "hide-from-gal" } }
+    local uses, seen = {}, 0
+    for _, action in ipairs(actions.list) do
+      local branch, name = action.id:match "^([%w_]+)%.([%w_]+)$"
+      uses[#uses + 1] = a[branch][name](text[action.id] or {})
+    end
+    local plan = t:plan(catalogue.workflow(uses), { ADA, CONAN, catalogue.SYNCED }, { heir = catalogue.GRACE })
+    for _, subject in ipairs(plan.body.subjects) do
+      for _, op in ipairs(subject.ops) do
+        if op.desired.hand_off then
+          seen = seen + 1
+          local answer = recover.probe(t.client, { object_id = subject.id }, { op_key = op.key, action = op.action,
+            target_id = op.target_id, desired = op.desired })
+          assert.truthy(answer == "no" or answer == "cannot_tell", op.key)
+        end
+      end
+    end
+    assert.is_true(seen > 12)
   end)
 end)
 

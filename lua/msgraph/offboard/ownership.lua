@@ -53,23 +53,28 @@ function M.give_up(ctx, object, to)
   elseif successor then
     transfer(ctx, kind, object, successor)
   else
-    ctx:hand_off { key = "owner/" .. object.id, target = object.id, name = object.displayName, system = "entra",
-      task = "transfer-ownership", why = to and UNKNOWN or UNNAMED }
+    ctx:hand_off { key = object["@odata.type"]:match "%a+$" .. "/" .. object.id, target = object.id,
+      name = object.displayName, system = "entra", task = "transfer-ownership", why = to and UNKNOWN or UNNAMED }
   end
 end
 
-local function kind_of(path)
+local TYPE <const> = "#microsoft.graph."
+
+-- By what was to be sent, or by the key of what was left to a person.
+local function kind_of(op, word)
   for _, kind in pairs(M.KINDS) do
-    if path:find(kind.list:match "^/%a+/", 1, true) == 1 then return kind end
+    if op.desired.path and op.desired.path:find(kind.list:match "^/%a+/", 1, true) == 1 then return kind end
   end
+  return M.KINDS[TYPE .. word]
 end
 
 --- Whether an ownership has ended, or a successor has it.
 ---@return "yes"|"no"
 function M.probe(g, op)
-  local adds = op.key:match "/(%a+)/[^/]+$" == "successor"
+  local word = op.key:match "/(%a+)/[^/]+$"
+  local adds = word == "successor"
   local wanted = adds and g.last_id(op.desired.body) or op.subject_id
-  for _, owner in ipairs(g.list(kind_of(op.desired.path).list, op.target_id, { select = { "id" } })) do
+  for _, owner in ipairs(g.list(kind_of(op, word).list, op.target_id, { select = { "id" } })) do
     if owner.id == wanted then return adds and "yes" or "no" end
   end
   return adds and "no" or "yes"

@@ -15,11 +15,13 @@ local NO_KEY <const> = "no BitLocker key of it is kept: whatever is on its disk 
   .. "Have it back up its key, then resolve this"
 
 -- Without $select neither answer holds a key or a password; only that there is one is remembered.
-local function kept_of(ctx, device)
-  local keys = ctx.reader.list("/informationProtection/bitlocker/recoveryKeys",
-    { filter = ctx.reader.filter("deviceId eq ?", device.deviceId) })
-  local laps = ctx.reader.get("/directory/deviceLocalCredentials/%s", device.deviceId, { select = { "id" } })
-  return #keys > 0, laps ~= nil
+local function has_key(g, device)
+  local filter = g.filter("deviceId eq ?", device.deviceId)
+  return #g.list("/informationProtection/bitlocker/recoveryKeys", { filter = filter }) > 0
+end
+
+local function has_password(g, device)
+  return g.get("/directory/deviceLocalCredentials/%s", device.deviceId, { select = { "id" } }) ~= nil
 end
 
 function check_keys.plan(ctx)
@@ -27,9 +29,9 @@ function check_keys.plan(ctx)
   for _, device in ipairs(devices.of_directory(ctx)) do
     if devices.is_windows(device) then
       any = true
-      local has_key, has_password = kept_of(ctx, device)
-      local laps = has_password and "its local administrator's password is kept" or "no local password is kept"
-      if has_key then
+      local laps = has_password(ctx.reader, device) and "its local administrator's password is kept"
+        or "no local password is kept"
+      if has_key(ctx.reader, device) then
         ctx:unchanged(("%s: its BitLocker key is kept, %s"):format(device.displayName, laps), device.id)
       else
         ctx:hand_off { target = device.id, name = device.displayName, system = "intune", task = "back-up-recovery-key",
@@ -40,8 +42,11 @@ function check_keys.plan(ctx)
   if not any then ctx:unchanged("no Windows devices") end
 end
 
--- A person did it or not, on the device.
-function check_keys.probe() return "unknown" end
+-- Whether a person has had the key backed up.
+function check_keys.probe(g, op)
+  local device = g.get("/devices/%s", op.target_id, { select = { "id", "deviceId" } })
+  return device and has_key(g, device) and "yes" or "no"
+end
 
 -- ---- records ------------------------------------------------------------------------------------
 
@@ -142,7 +147,7 @@ function delete.plan(ctx, opts)
 end
 
 function delete.probe(g, op)
-  return g.get(op.desired.path) and "no" or "yes"
+  return g.get(op.desired.path or g.path("/devices/%s", op.target_id)) and "no" or "yes"
 end
 
 return { check_keys, delete }

@@ -53,6 +53,7 @@ end
 
 function reassign.probe(g, op)
   local manager = g.get("/users/%s/manager", op.target_id, { select = { "id" } })
+  if op.desired.hand_off then return manager and manager.id == op.subject_id and "no" or "yes" end
   return manager and manager.id == g.last_id(op.desired.body) and "yes" or "no"
 end
 
