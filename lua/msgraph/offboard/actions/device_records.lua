@@ -108,10 +108,10 @@ local function identity_of(ctx, device, managed)
   return managed and index[managed.serialNumber] or index[device.deviceId]
 end
 
--- Autopilot first: its identity holds on to the device object.
+-- Autopilot first: its identity holds on to the device object. Two objects may be of one machine.
 local function delete_of_autopilot(ctx, device, managed, deps)
   local identity = identity_of(ctx, device, managed)
-  if not identity then return end
+  if not identity or ctx:has_op("devices.delete_records", identity.id) then return nil end
   return ctx:op { key = "autopilot/" .. identity.id, target = identity.id, name = identity.serialNumber,
     request = { method = "DELETE", path = ctx.reader.path(AUTOPILOT .. "/%s", identity.id) }, deps = deps,
     guard = guard_of(ctx, managed), no_inverse = LOST,
