@@ -124,6 +124,7 @@ local resumed = watch "msgraph resume --journal friday.journal"
 say "Is it so? Every operation is read:"
 run("msgraph verify --journal friday.journal", 12)
 say "What is left for people, and the tables for everybody else:"
+run("msgraph handoffs --journal friday.journal --out friday-", 8)
 run("msgraph report --journal friday.journal --out friday-", 8)
 
 local times, twice = retired()

@@ -88,7 +88,7 @@ describe("a run that is worked on", function()
     assert.equal(0, watched.code, watched.err)
     assert.matches("in flight", watched.err)
     assert.matches("Z contain 24/24, .*\n$", watched.err)
-    assert.matches("^changed=24 .*next: %S*msgraph report ", watched.out)
+    assert.matches("^changed=24 .*next: %S*msgraph handoffs ", watched.out)
     assert.equal(21, worker:wait().code)
   end)
 

@@ -104,6 +104,7 @@ function M.run(args)
   if not wf then return M.ending(err) end
   local client <close>, outcome, message = connection.open(args)
   if not client then return outcome, message end
+  terminal.status "reading who they are"
   local plan
   plan, err = ob.plan(wf, people, { client = client, params = params, only = args.only, except = args.except,
     on = told })

@@ -36,15 +36,18 @@ local function show(findings)
     if item.found == "drifted" or item.found == "unknown" then
       terminal.out(("%-9s %s: %s%s\n"):format(item.found, terminal.clean(item.subject.label),
         terminal.clean(item.op.desired.label or item.op.op_key),
-        item.err and " (" .. terminal.clean(item.err.message) .. ")" or ""))
+        item.err and " (" .. terminal.clean(item.err.message) .. ")" or item.found == "unknown" and " (no read tells)"
+        or ""))
     end
   end
   return counts
 end
 
+local function told(done, total) terminal.status(("read: %d of %d operations"):format(done, total)) end
+
 local function read(client, journal, run_id, status)
   return require("msgraph.offboard.verify").run { client = client, journal = journal, run_id = run_id,
-    workflow = runs.workflow(status) }
+    workflow = runs.workflow(status), on = told }
 end
 
 -- To be told of what is seen; read alone where it can not be written.

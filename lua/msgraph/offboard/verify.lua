@@ -31,7 +31,8 @@ local function look(client, item, workflow)
 end
 
 --- Reads every operation of a run that was done, or is a person's.
----@param o { client: msgraph.Client, journal: msgraph.Journal, run_id: string, workflow?: msgraph.offboard.Workflow }
+---@param o { client: msgraph.Client, journal: msgraph.Journal, run_id: string, workflow?: msgraph.offboard.Workflow,
+---   on?: fun(done: integer, total: integer) } on: is told how many have been read
 ---@return msgraph.offboard.Finding[] in the order of people and operations
 function M.run(o)
   local items, planned_at = {}, o.journal:status(o.run_id).run.options.created_at * 1000
@@ -43,8 +44,11 @@ function M.run(o)
       end
     end
   end
+  local done = 0
   task.map(items, { batch = true }, function(item)
     look(o.client, item, o.workflow)
+    done = done + 1
+    if o.on then o.on(done, #items) end
     return true
   end)
   return items
