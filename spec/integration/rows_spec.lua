@@ -387,7 +387,7 @@ for name, case in pairs {
   ["a global"] = { 'count = 1 wf:stage("s", { a.account.disable })',
     "the global 'count' is not declared: write `local count`" },
   ["a write at plan time"] = { [[
-wf:step("s", { effect = "once", danger = "safe", plan = function(g, user) local x = g.patch("/users/%s", user.id) end })]],
+wf:step("s", { effect = "once", danger = "safe", plan = function(g, u) local x = g.patch("/users/%s", u.id) end })]],
     "g can only read: return ob.patch" },
   ["a forgotten parameter"] = { [[
 wf:step("s", { effect = "once", danger = "safe", plan = function(_, _, params) local t = params.ticket end })]],
