@@ -158,7 +158,8 @@ asan torture: export LSAN_OPTIONS  := suppressions=$(CURDIR)/spec/support/lsan.s
 asan torture: export UBSAN_OPTIONS := print_stacktrace=1
 # Left out: what spends its time in other processes or waiting, and runs no C that the rest does not.
 SLOW := spec/foreign/% spec/integration/login_spec.lua spec/integration/examples_spec.lua spec/fault/apply_spec.lua \
-        spec/fault/journal_spec.lua spec/integration/apply_spec.lua spec/integration/bulk_spec.lua
+        spec/fault/journal_spec.lua spec/integration/apply_spec.lua spec/integration/bulk_spec.lua \
+        spec/fault/boundary_spec.lua spec/integration/rows_spec.lua spec/integration/offboard_secrets_spec.lua
 
 asan:  ## the same with address, undefined-behaviour and leak sanitizers
 	$(NEED) build test

@@ -287,6 +287,7 @@ return wf
     { 'local gone = g.delete("/users/%s", u.id)', ":4: g can only read: return ob.delete" },
     { "return u.manager.id", ":4: attempt to index a nil value (field 'manager')" },
     { "return 7", ":3: step 'stamp': plan must return" },
+    { "local t = p.tiket", ":4: the workflow has no param 'tiket'" },
     { 'local x = g.get("/users/%s", u.manager)', ":4: an id must be a text, got nil" },
     { "while true do end", ":4: the function computes too long" },
     { "while true do pcall(g.get, 1) end", "computes too long" },

@@ -377,3 +377,30 @@ it("row: a read-only disk", function()
   assert.same({}, writes(from))
   assert.equal(0, msgraph("apply", other, "--journal", new_file ".journal").code)
 end)
+
+-- ---- authors ----------------------------------------------------------------------------------------
+
+-- What stands in line 4 of a workflow, and the line that whoever wrote it is told.
+for name, case in pairs {
+  ["a typo in an action"] = { 'wf:stage("s", { a.account.dissable })',
+    "there is no action 'account.dissable' (did you mean 'account.disable'?)" },
+  ["a global"] = { 'count = 1 wf:stage("s", { a.account.disable })',
+    "the global 'count' is not declared: write `local count`" },
+  ["a write at plan time"] = { [[
+wf:step("s", { effect = "once", danger = "safe", plan = function(g, u) local x = g.patch("/users/%s", u.id) end })]],
+    "g can only read: return ob.patch" },
+  ["a forgotten parameter"] = { [[
+wf:step("s", { effect = "once", danger = "safe", plan = function(_, _, params) local t = params.ticket end })]],
+    "the workflow has no param 'ticket'" },
+  ["an option of the wrong type"] = { 'wf:stage("s", { a.intune.retire { where = "personal" } })',
+    "intune.retire: 'where' must be a function, got " },
+} do
+  it("author: " .. name, function()
+    local file = workflow(case[1])
+    local _, made = plan(file, "--user", ADA)
+    assert.equal(64, made.code, made.err)
+    local line = made.err:match "^msgraph: ([^\n]*)\n$"
+    assert.truthy(line, made.err)
+    assert.equal(1, line:find(file .. ":4: " .. case[2], 1, true), line)
+  end)
+end

@@ -11,6 +11,21 @@ apply.T_REQ = worker.T_REQ
 for _, action in ipairs(actions.list) do action.settle = 0.2 end
 recover.SETTLE = 0.2
 outcome.backoff = function() return 100 end
+
+-- The passwords it makes, for a spec to look for.
+local ledger = os.getenv "MSGRAPH_SPEC_PASSWORDS"
+if ledger then
+  local secret = require "msgraph.offboard.secret"
+  local body = secret.body
+  function secret.body(desired)
+    local text = body(desired)
+    local file = assert(io.open(ledger, "a"))
+    file:write(desired.secret and require("msgraph.json").decode(text).passwordProfile.password .. "\n" or "")
+    file:close()
+    return text
+  end
+end
+
 if os.getenv "MSGRAPH_SPEC_DIE" then require("spec.support.mortal").watch() end
 
 os.exit(require("msgraph.cli").main(arg), true)

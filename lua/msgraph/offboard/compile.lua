@@ -82,6 +82,9 @@ end
 --- The account, for functions of the workflow.
 function Context:user_copy() return copy(self.user) end
 
+--- The person's parameters, for functions of the workflow.
+function Context:params_copy() return params.strict(self.job.workflow.params, copy(self.params)) end
+
 -- ---- telling ------------------------------------------------------------------------------------
 
 local function note(ctx, status, why, target)
@@ -169,7 +172,7 @@ local function check_result(stage, result)
 end
 
 local function plan_step(ctx, stage)
-  local result = check_result(stage, ctx:call(stage.step.plan, ctx.reader, ctx:user_copy(), copy(ctx.params)))
+  local result = check_result(stage, ctx:call(stage.step.plan, ctx.reader, ctx:user_copy(), ctx:params_copy()))
   if requests.is_unchanged(result) then return ctx:unchanged(result.why) end
   for i, request in ipairs(requests.is_request(result) and { result } or result) do
     ctx:op { key = tostring(i), target = ctx.user.id, name = ctx.user.userPrincipalName, request = request,

@@ -111,6 +111,22 @@ function M.check_references(declared, opts, where)
   end
 end
 
+local function undeclared(declared, name)
+  local meant = next(declared) and require("msgraph.config").nearest(tostring(name), declared)
+  return ("the workflow has no param '%s'%s"):format(tostring(name),
+    meant and (" (did you mean '%s'?)"):format(meant) or "")
+end
+
+--- Has a table of values raise for a name that the workflow does not declare, at the line that says it.
+---@param declared table<string, msgraph.offboard.Param>
+---@param filled table<string, any>
+---@return table<string, any> filled
+function M.strict(declared, filled)
+  return setmetatable(filled, { __index = function(_, name)
+    if not declared[name] then error(undeclared(declared, name), 2) end
+  end })
+end
+
 --- What was given for a plan, checked and completed. A user stays a name, to be found later; ob.manager stays itself.
 ---@param declared table<string, msgraph.offboard.Param>
 ---@param given table<string, any>
@@ -119,11 +135,7 @@ end
 function M.fill(declared, given)
   local ok, out = pcall(function()
     for name in pairs(given) do
-      if not declared[name] then
-        local meant = next(declared) and require("msgraph.config").nearest(tostring(name), declared)
-        error(("the workflow has no param '%s'%s"):format(tostring(name),
-          meant and (" (did you mean '%s'?)"):format(meant) or ""), 0)
-      end
+      if not declared[name] then error(undeclared(declared, name), 0) end
     end
     local filled = {}
     for name, param in pairs(declared) do

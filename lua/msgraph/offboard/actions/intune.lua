@@ -28,7 +28,7 @@ local function each_chosen(ctx, opts, refuse, plan)
     local status, why = refuse(device)
     if status == "unchanged" then
       ctx:unchanged(why, device.id)
-    elseif opts.where and not ctx:call(opts.where, shown(device), ctx.params, ctx:user_copy()) then
+    elseif opts.where and not ctx:call(opts.where, shown(device), ctx:params_copy(), ctx:user_copy()) then
       ctx:skip(device.deviceName .. " is not chosen by `where`", device.id)
     elseif status then
       ctx:skip(why, device.id)
