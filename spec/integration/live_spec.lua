@@ -143,6 +143,14 @@ describe("permissions that are missing", function()
     assert.matches("doctor %-%-plan", ran.err)
     assert.equal(0, writes(t))
     assert.is_nil(io.open(t.base .. ".journal"))
+    assert.matches("\n  if a directory role of the app allows it: %S*msgraph apply %-%-by%-role ", ran.err)
+  end)
+
+  it("are no hindrance where somebody says that a directory role allows it", function()
+    local t <close> = start(1)
+    local ran = program.run(words_of("apply", "--by-role", t.base .. ".plan"), without(t, "PrivilegedOperations"))
+    assert.equal(20, ran.code) -- the tenant, which has no such role, has the last word
+    assert.is_true(writes(t) > 0)
   end)
 
   it("are named by doctor, each with how to add it; nothing is amiss where none is", function()

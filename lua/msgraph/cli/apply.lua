@@ -30,6 +30,8 @@ function M.describe(command)
   command:argument "plan":argname "<plan>":description "A file of `msgraph plan`."
   command:option "--journal":argname "<file>"
     :description "Where it is written down. Default: beside the plan, friday.journal; of a restore, the run's."
+  command:flag "--by-role"
+    :description "Apply although the token names too few permissions: a directory role of the app allows the rest."
   runs.describe_quiet(command)
   connection.describe(command)
 end
@@ -68,6 +70,9 @@ local function check_permissions(client, plan, path)
   local lines = { ("the token lacks what %s takes; nothing was sent"):format(terminal.clean(path)) }
   for i, need in ipairs(missing) do lines[i + 1] = "  " .. needs.line(need, kind) end
   lines[#lines + 1] = "  how to add it: " .. shell.command { "doctor", "--plan", path }
+  if kind == "application" then
+    lines[#lines + 1] = "  if a directory role of the app allows it: " .. shell.command { "apply", "--by-role", path }
+  end
   return "auth", table.concat(lines, "\n")
 end
 
@@ -89,7 +94,7 @@ function M.run(args)
   if outcome then return outcome, message end
   local client <close>, how, why = connection.open(args)
   if not client then return how, why end
-  outcome, message = check_permissions(client, plan, args.plan)
+  if not args.by_role then outcome, message = check_permissions(client, plan, args.plan) end
   if outcome then return outcome, message end
   local ok
   ok, err = check_tenant(client, plan)
