@@ -8,6 +8,7 @@
 #include "core/base/url.h"
 #include "core/identity/challenge.h"
 #include "core/identity/claims.h"
+#include "core/policy/workload.h"
 #include "core/wire/wire.h"
 #include "lua/lmg.h"
 
@@ -215,6 +216,25 @@ static int core_retry_after(lua_State *L)
     return 1;
 }
 
+/* ---- published limits ---------------------------------------------------------------------- */
+
+static lua_Number spacing_ms(const struct mgc_quota *quota, int32_t cost)
+{
+    return quota->units > 0 ? (lua_Number)cost * quota->window_ms / quota->units : 0;
+}
+
+/* core.spacing(method, target) -> ms */
+static int core_spacing(lua_State *L)
+{
+    const char              *method = luaL_checkstring(L, 1), *target = luaL_checkstring(L, 2);
+    const struct mgc_load    load   = mgc_load_of(method, target);
+    const struct mgc_quotas *quotas = &mgc_limits_of(load.workload)->whole;
+    const lua_Number         all    = spacing_ms(&quotas->all, load.units);
+    const lua_Number         writes = load.write ? spacing_ms(&quotas->writes, 1) : 0;
+    lua_pushnumber(L, all > writes ? all : writes);
+    return 1;
+}
+
 __attribute__((visibility("default"))) int luaopen_msgraph_core(lua_State *L);
 
 int luaopen_msgraph_core(lua_State *L)
@@ -230,6 +250,7 @@ int luaopen_msgraph_core(lua_State *L)
                                          {"random", lmg_random},
                                          {"retry_after", core_retry_after},
                                          {"sha256", lmg_sha256},
+                                         {"spacing", core_spacing},
                                          {"target_fault", core_target_fault},
                                          {"terminal", lmg_terminal},
                                          {"credential", lmg_credential},

@@ -429,6 +429,12 @@ function core.header(block, name) end
 ---@return string? json to be sent as `claims` with a token request
 function core.claims(block) end
 
+--- How far apart such requests are, sent evenly at the published rate for app and tenant.
+---@param method string
+---@param target string with its version: "/v1.0/users/{id}"
+---@return number ms 0 where no limit is published
+function core.spacing(method, target) end
+
 --- Seconds a server asks to wait: of Retry-After, retry-after-ms and x-ms-retry-after-ms in a raw block.
 ---@param block string
 ---@return number?

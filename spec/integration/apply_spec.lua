@@ -1,6 +1,7 @@
 --- A leaver workflow carried out against a simulated tenant, by the program as it ships: judged by the tenant's own
 --- state and log.
 local helper = require "spec.support.helper"
+local journals = require "msgraph.offboard.journal"
 local leavers = require "spec.support.leavers"
 local ob = require "msgraph.offboard"
 local program = require "spec.support.program"
@@ -147,6 +148,32 @@ describe("msgraph apply", function()
     assert.matches("verified=1 ", result.out)
     assert.matches("failed=0", result.out)
     for what, times in pairs(leavers.acts(t.tenant)) do assert.equal(1, times, what) end
+  end)
+
+  it("lets nothing be written down for which the gate is shut, and others go on", function()
+    local t <close> = start(4)
+    local plan = save(t)
+    t.tenant:fault { kind = "status", status = 429, retry_after = 3, path = "/retire$", times = 1 }
+    local result = apply(t)
+    assert.equal(21, result.code, result.err)
+    assert.equal(1, #t.tenant:requests { status = 429 })
+    local journal <close> = assert(journals.open(t.base .. ".journal", { readonly = true }))
+    local run_id, attempts = journal:runs()[1].run_id, 0
+    for subject in journal:subjects(run_id) do attempts = attempts + #journal:attempts(run_id, subject.subj) end
+    assert.equal(plan.body.summary.operations + 1, attempts)
+  end)
+
+  it("waits with what depends on something that is throttled", function()
+    local t <close> = start(1)
+    local wf = ob.workflow { name = "spec", version = 1, protect = {} }
+    wf:stage("contain", { ob.actions.auth_methods.remove_all })
+    local plan = save(t, wf)
+    local ops = plan.body.subjects[1].ops
+    assert.truthy(ops[#ops].deps[1])
+    t.tenant:fault { kind = "status", status = 429, retry_after = 3, method = "DELETE", times = 1 }
+    local result = apply(t)
+    assert.equal(0, result.code, result.err)
+    assert.matches(("changed=%d "):format(plan.body.summary.operations), result.out)
   end)
 
   it("stops at Ctrl-C once what is under way has ended, and goes on from there", function()

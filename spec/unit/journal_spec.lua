@@ -217,8 +217,10 @@ describe("claiming", function()
     local j, run, w = at_work(people(1))
     assert(w:claim())
     local due = store.now() + 3600000
+    assert.is_nil(j:next_due(run, 0)) -- somebody is at work
     assert(w:release { { subj = 1, state = "waiting", due_at = due } })
     assert.same({}, w:claim())
+    assert.equal(due, j:next_due(run, 0))
     assert.equal(due, j:status(run).next_due_at)
     j:close()
   end)

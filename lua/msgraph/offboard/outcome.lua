@@ -35,7 +35,8 @@ end
 local function retry_ms(err) return err.retry_after and math.ceil(err.retry_after * 1000) end
 
 local function again(err, now, op, fields)
-  fields.state, fields.next_at = "planned", now + (retry_ms(err) or M.backoff(op.attempts))
+  local wait = retry_ms(err) or err.retry_at and math.max(err.retry_at * 1000 - now, 0) or M.backoff(op.attempts)
+  fields.state, fields.next_at = "planned", now + wait
   return fields
 end
 
@@ -45,7 +46,7 @@ local function not_sent(op, err, now, out)
     out.state = "failed"
     return out
   end
-  if err.kind == "auth" or op.attempts >= UNREACHED then out.stop = err end
+  if err.kind == "auth" or err.kind ~= "throttled" and op.attempts >= UNREACHED then out.stop = err end
   return again(err, now, op, out)
 end
 

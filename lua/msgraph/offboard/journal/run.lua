@@ -169,15 +169,14 @@ end
 -- People with an operation that came to this state, or who came to it by the deaths of their workers. What was a
 -- person's work from the start (it was never sent), and whoever waits for that, is no trouble.
 local PEOPLE = [[SELECT count(*) AS n FROM (SELECT subj FROM op WHERE run_id = ? AND state = ? AND attempts > 0
-  AND state IN ('intent','submitted','unknown','needs_approval','needs_human','failed')
-  UNION SELECT subj FROM subject WHERE run_id = ? AND state = ?
-    AND (state <> 'needs_human' OR takeovers > 0)) AS people]]
+  AND state IN ('failed','needs_human') UNION SELECT subj FROM subject WHERE run_id = ? AND state = ?
+    AND takeovers >= ? AND state IN ('failed','needs_human')) AS people]]
 local FIRST_WAVE = [[SELECT count(DISTINCT s.subj) AS n FROM subject s
   LEFT JOIN op o ON o.run_id = s.run_id AND o.subj = s.subj AND o.state = 'failed'
   WHERE s.run_id = ? AND s.wave = 0 AND (s.state = 'failed' OR o.op IS NOT NULL)]]
 
 local function people(db, run_id, state)
-  return must(db:one(PEOPLE, run_id, state, run_id, state)).n
+  return must(db:one(PEOPLE, run_id, state, run_id, state, state == "needs_human" and 1 or 0)).n
 end
 
 local function reached(limit, count, total)
@@ -186,10 +185,11 @@ end
 
 -- Why the run has to halt, nil when it need not.
 local function why_halt(db, run, halt)
-  local total = must(db:one("SELECT count(*) AS n FROM subject WHERE run_id = ?", run.run_id)).n
   local failed = people(db, run.run_id, "failed") - run.accepted_failed
-  if reached(halt.failed, failed, total) then return "failed", failed end
   local human = people(db, run.run_id, "needs_human") - run.accepted_human
+  if failed <= 0 and human <= 0 then return nil end
+  local total = must(db:one("SELECT count(*) AS n FROM subject WHERE run_id = ?", run.run_id)).n
+  if reached(halt.failed, failed, total) then return "failed", failed end
   if reached(halt.needs_human, human, total) then return "needs_human", human end
   if halt.first_wave_failed and run.current_wave == 0 then
     local first = must(db:one(FIRST_WAVE, run.run_id)).n - run.accepted_failed
@@ -205,14 +205,26 @@ local function set_state(db, run, state, reason, data)
   run.state, run.halt_reason = state, reason
 end
 
-local BUSY = "SELECT count(*) AS n FROM subject WHERE run_id = ? AND wave <= ? AND state IN ('ready','leased')"
-local LEFT = "SELECT count(*) AS n FROM subject WHERE run_id = ? AND state IN ('ready','leased','waiting')"
+local READY = [[SELECT 1 AS yes FROM subject WHERE run_id = ? AND wave <= ? AND state IN ('ready','waiting')
+  AND state = 'ready' LIMIT 1]]
+local LEASED = "SELECT 1 AS yes FROM subject WHERE run_id = ? AND wave <= ? AND state = 'leased' LIMIT 1"
+local WAITING = "SELECT 1 AS yes FROM subject WHERE run_id = ? AND wave <= ? AND state IN ('ready','waiting') LIMIT 1"
 local AT_WORK = [[SELECT count(*) AS n FROM worker w JOIN subject s ON s.owner = w.worker_id AND s.state = 'leased'
   WHERE w.run_id = ? AND w.state = 'alive']]
 
+local function is_there(db, sql, ...) return must(db:one(sql, ...)) ~= nil end
+
+local function is_busy(db, run, wave)
+  return is_there(db, LEASED, run.run_id, wave) or is_there(db, READY, run.run_id, wave)
+end
+
+local function is_left(db, run)
+  return is_there(db, LEASED, run.run_id, run.last_wave) or is_there(db, WAITING, run.run_id, run.last_wave)
+end
+
 local function open_waves(db, run)
   local wave = run.current_wave
-  while wave < run.last_wave and must(db:one(BUSY, run.run_id, wave)).n == 0 do wave = wave + 1 end
+  while wave < run.last_wave and not is_busy(db, run, wave) do wave = wave + 1 end
   if wave == run.current_wave then return end
   must(db:exec("UPDATE run SET current_wave = ? WHERE run_id = ?", wave, run.run_id))
   run.current_wave = wave
@@ -222,7 +234,7 @@ end
 local function advance_open(db, run)
   local reason, count = why_halt(db, run, json.decode(run.options_json).halt or {})
   if reason then return set_state(db, run, "draining", reason, { reason = reason, count = count }) end
-  if must(db:one(LEFT, run.run_id)).n == 0 then return set_state(db, run, "done") end
+  if not is_left(db, run) then return set_state(db, run, "done") end
   open_waves(db, run)
 end
 

@@ -73,9 +73,11 @@ M.INDEXES = {
   -- nobody is in two runs at once: the database's own rule, whatever a program believes
   "CREATE UNIQUE INDEX subject_one_active ON subject(tenant_id, object_id) WHERE state IN ('ready','leased','waiting')",
   "CREATE INDEX subject_claim ON subject(run_id, wave, stage, due_at) WHERE state IN ('ready','waiting')",
+  "CREATE INDEX subject_due ON subject(run_id, due_at) WHERE state IN ('ready','waiting')",
   "CREATE INDEX subject_owner ON subject(owner) WHERE state = 'leased'",
-  [[CREATE INDEX op_watched ON op(run_id, state)
-    WHERE state IN ('intent','submitted','unknown','needs_approval','needs_human','failed')]],
+  "CREATE INDEX subject_leased ON subject(run_id, wave, stage) WHERE state = 'leased'",
+  "CREATE INDEX subject_trouble ON subject(run_id, state, takeovers) WHERE state IN ('failed','needs_human')",
+  "CREATE INDEX op_trouble ON op(run_id, state, attempts) WHERE state IN ('failed','needs_human')",
   "CREATE INDEX attempt_open ON attempt(run_id, worker_id) WHERE outcome IS NULL",
 }
 

@@ -219,7 +219,8 @@ local function take_orphans(db, self, limit, into)
   events.append(db, self.run_id, list)
 end
 
-local DUE = [[SELECT subj, wave, stage FROM subject WHERE run_id = ? AND state IN ('ready','waiting') AND wave <= ?
+-- The `+` keeps from an index by wave: of those who wait, nearly nobody is due.
+local DUE = [[SELECT subj, wave, stage FROM subject WHERE run_id = ? AND state IN ('ready','waiting') AND +wave <= ?
   AND due_at <= ? ORDER BY wave, stage, due_at LIMIT ?]]
 local READY = [[SELECT stage FROM subject WHERE run_id = ? AND wave = ? AND state IN ('ready','waiting')
   AND state = 'ready' ORDER BY stage LIMIT 1]]
