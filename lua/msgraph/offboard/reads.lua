@@ -12,6 +12,8 @@ local M = {}
 M.ACCOUNT = { "id", "userPrincipalName", "displayName", "mail", "accountEnabled", "userType", "department", "jobTitle",
   "onPremisesSyncEnabled", "onPremisesSecurityIdentifier", "licenseAssignmentStates" }
 
+local PATIENCE <const> = 3600 -- seconds that a scarce read may wait for its turn
+
 local function of_principal(id) return query.filter("principalId eq ?", id) end
 
 local DEVICE <const> = { "id", "deviceId", "displayName", "accountEnabled", "operatingSystem", "onPremisesSyncEnabled" }
@@ -41,6 +43,7 @@ end
 ---@field expand? string
 ---@field query? fun(): table
 ---@field keep? fun(record: table): boolean  of a list: what is worth remembering; may take from the record
+---@field scarce? boolean   so few are allowed (5 in 10 s, FACTS 4) that it waits in the throttle gate, by itself
 ---@type table<string, msgraph.offboard.Read>
 M.reads = {
   manager = { path = "/users/{id}/manager", one = true, select = { "id", "displayName", "userPrincipalName", "mail",
@@ -48,7 +51,7 @@ M.reads = {
   memberships = { path = "/users/{id}/memberOf", select = { "id", "displayName", "groupTypes", "mailEnabled",
     "onPremisesSyncEnabled", "onPremisesSecurityIdentifier", "isAssignableToRole" } },
   owned_objects = { path = "/users/{id}/ownedObjects", select = { "id", "displayName" } },
-  auth_methods = { path = "/users/{id}/authentication/methods" },
+  auth_methods = { path = "/users/{id}/authentication/methods", scarce = true },
   managed_devices = { path = "/users/{id}/managedDevices", select = { "id", "userId", "deviceName", "operatingSystem",
     "managedDeviceOwnerType", "enrolledDateTime", "managementState", "model", "serialNumber", "azureADDeviceId",
     "deviceEnrollmentType", "deviceActionResults" } },
@@ -78,7 +81,7 @@ function M.call(name) return "GET " .. M.reads[name].path end
 
 local function fetch(g, row, id)
   local opts = { select = row.select, expand = row.expand, filter = row.filter and row.filter(id),
-    query = row.query and row.query() }
+    query = row.query and row.query(), deadline = row.scarce and PATIENCE }
   local template, used = row.path:gsub("{id}", "%%s")
   local read = row.one and g.get or g.list
   if used == 0 then return read(template, opts) end
