@@ -123,7 +123,8 @@ SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(filter-out spec/core/test_%.c spec/core
 
 RUN_SPECS = $(RUN_ENV) LUA='$(LUA)' BUSTED='$(BUSTED)' OUT=$(BUILD)/log/$(NAME) spec/run
 
-BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(filter-out bench/fast_clock.c,$(wildcard bench/*.c)))) $(BUILD)/bench/fast_clock.so
+CLOCKS  := bench/fast_clock.c bench/skip_clock.c
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(filter-out $(CLOCKS),$(wildcard bench/*.c)))) $(CLOCKS:%.c=$(BUILD)/%.so)
 
 programs: $(TESTS) $(TORTURE) $(HOSTS) $(BENCHES)
 .PHONY: programs

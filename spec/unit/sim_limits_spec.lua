@@ -1,6 +1,7 @@
 -- spec/unit/sim_limits_spec.lua
 local cjson = require "cjson"
 local clock = require "msgraph.sim.clock"
+local limits = require "msgraph.sim.limits"
 local tenants = require "msgraph.sim.tenant"
 
 --- A tenant under the published limits, whose clock stands on a window's beginning until it is moved.
@@ -192,5 +193,15 @@ describe("limits of a tenant", function()
   it("tell the wait in the client's seconds where the tenant's pass faster", function()
     local _, answer = new { speed = 100 }.until_refused(INTUNE[1], INTUNE[2])
     assert.equal("0.200", answer.headers["Retry-After"])
+  end)
+end)
+
+describe("the least time that requests need", function()
+  it("is that of the limit that lets the fewest of them through", function()
+    local list = {}
+    for i = 1, 50 do list[i] = { method = "GET", path = "/v1.0/users/ada/authentication/methods", query = "" } end
+    for i = 51, 1050 do list[i] = { method = "PATCH", path = "/v1.0/users/ada", query = "" } end
+    assert.same({ 100.0, "reports: 5 in 10 s" }, { limits.least_seconds(list, 5000) })
+    assert.same({ 50.0, "identity: 3000 in 150 s" }, { limits.least_seconds(table.move(list, 51, 1050, 1, {}), 5000) })
   end)
 end)

@@ -266,4 +266,34 @@ function Limits:count(ctx)
   if service == "identity" then return nil, units, share end
 end
 
+-- ---- how fast it may go ----------------------------------------------------------------------
+
+--- How long requests take at least, at the rate of the limit that lets the fewest of them through. Limits of one
+--- mailbox or team are left out.
+---@param requests { method: string, path: string, query: string }[]
+---@param users integer how many the tenant has
+---@return number seconds
+---@return string? limit "reports: 5 in 10 s"
+function M.least_seconds(requests, users)
+  local services, used, longest, name = table_for(users), {}, 0, nil
+  for _, r in ipairs(requests) do
+    local segments = segments_of(r.path)
+    local service = service_of(segments)
+    local units, write = cost_of(r.method, segments, r.query)
+    local request = { method = r.method, segments = segments, write = write, who = {} }
+    for _, rule in ipairs(services[service]) do
+      if applies(rule, request) then used[rule] = (used[rule] or 0) + (rule.units and units or 1) end
+    end
+  end
+  for service, rules in pairs(services) do
+    for _, rule in ipairs(rules) do
+      local seconds = (used[rule] or 0) / rule.amount * rule.seconds
+      if seconds > longest then
+        longest, name = seconds, ("%s: %d in %d s"):format(service, rule.amount, rule.seconds)
+      end
+    end
+  end
+  return longest, name
+end
+
 return M
