@@ -68,10 +68,13 @@ function run.plan(client)
   assert(ob.save_plan(plan, base .. ".plan"))
 end
 
+local REFUSED <const> = "SELECT count(*) AS n FROM attempt WHERE http_status = 429"
+
 -- Works until nothing can be done any more, and says how long it took and what the limits allow for these.
 local function work(client, journal, run_id, operations)
   local engine = assert(require "msgraph.offboard.apply".new { client = client, journal = journal, run_id = run_id,
     on = mark(#operations) })
+  local refused = journal.db:one(REFUSED).n
   local least, limit = limits.least_seconds(operations, math.tointeger(users))
   watch(journal)
   local begun, cpu = core.now(), os.clock()
@@ -82,7 +85,7 @@ local function work(client, journal, run_id, operations)
   say("limit", limit:gsub(" ", "_"))
   say("journal", in_journal)
   say("journal_cpu", journal_cpu)
-  for state, n in pairs(assert(journal:status(run_id)).ops) do say("ops_" .. state, n) end
+  say("refused", journal.db:one(REFUSED).n - refused)
 end
 
 local function request_of(op) return { method = op.desired.method, path = "/v1.0" .. op.desired.path, query = "" } end

@@ -240,7 +240,9 @@ describe("intune.wipe", function()
   it("leaves a device alone that somebody else has enrolled since", function()
     local t <close> = catalogue.start()
     local plan = catalogue.plan(t, { wipe_all() }, ADA)
-    plan.body.subjects[1].ops[1].guard.expect.enrolledDateTime = "2020-01-01T00:00:00Z"
+    local subject = plan.body.subjects[1] -- read anew each time
+    subject.ops[1].guard.expect.enrolledDateTime = "2020-01-01T00:00:00Z"
+    plan.body.subjects = { subject }
     local states = catalogue.apply(t, plan)
     assert.equal("drifted", states[1])
     assert.equal(2, #t.tenant:requests { method = "POST", status = 204 })

@@ -357,6 +357,9 @@ return wf
     local again = assert(ob.load_plan(path))
     assert.equal(plan.plan_hash, again.plan_hash)
     assert.same(plan.body, again.body)
+    assert.truthy(#plan.body.subjects > 0)
+    assert.equal(#plan.body.subjects, #again.body.subjects)
+    for i, subject in ipairs(plan.body.subjects) do assert.same(subject, again.body.subjects[i]) end
     assert.truthy(helper.sh("stat -c %a " .. helper.quote(path)):find "^600")
   end)
 

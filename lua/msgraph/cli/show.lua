@@ -38,11 +38,11 @@ local OUTCOMES = { plan_file = "usage", plan_newer = "usage", plan_tampered = "s
 ---@return string message
 function M.ending(err) return OUTCOMES[err.code], terminal.clean(err.message) end
 
--- The body's own bytes: nothing is lost by reading and writing it again.
+-- The plan's own bytes: nothing is lost by reading and writing it again.
 local function as_json(plan)
   local canonical, array = require "msgraph.offboard.canonical", require("msgraph.json").array
-  return ('{"approvals":%s,"plan_hash":%s,%s\n'):format(canonical.encode(array(plan.approvals)),
-    canonical.encode(plan.plan_hash), plan.text:sub(2))
+  return ('{"approvals":%s,"plan_hash":%s,"subjects":[%s],%s\n'):format(canonical.encode(array(plan.approvals)),
+    canonical.encode(plan.plan_hash), table.concat(plan.people, ","), plan.head:sub(2))
 end
 
 function M.run(args)

@@ -2,12 +2,7 @@
 --- A plan: what will be done to whom, before anything is done. The contract between who plans, approves, applies and
 --- reports; docs/plan.md is the same for people.
 --
--- A plan file is lines of JSON. The first says what it is, the second is the plan in its canonical form
--- (msgraph.offboard.canonical), whose bytes the hash is taken over; each line after that is an approval.
---
---   1  { "format": "msgraph-plan", "version": 1, "plan_hash": "sha256:…" }
---   2  the body, below
---   3… { "approver": "…", "plan_hash": "sha256:…", "danger_max": "destructive", "at": 1764000000 }
+-- How it lies in a file: msgraph.offboard.plan_file.
 --
 -- body = {
 --   tenant_id, endpoint            -- where it holds; apply refuses any other
@@ -61,8 +56,8 @@ local actions = require "msgraph.offboard.actions"
 local canonical = require "msgraph.offboard.canonical"
 local compile = require "msgraph.offboard.compile"
 local config = require "msgraph.config"
-local core = require "msgraph.core"
 local errors = require "msgraph.errors"
+local files = require "msgraph.offboard.plan_file"
 local json = require "msgraph.json"
 local language = require "msgraph.offboard.language"
 local params = require "msgraph.offboard.params"
@@ -76,12 +71,13 @@ local values = require "msgraph.offboard.values"
 local M = {}
 
 ---@class msgraph.offboard.Plan
----@field body table        see above
+---@field body table        see above; `subjects` knows #, ipairs and [i]
 ---@field plan_hash string
 ---@field approvals table[]
----@field package text string the body's bytes
+---@field package head string the bytes of the second line of its file
+---@field package people string[] and those of each person's
 
-M.FORMAT, M.VERSION = "msgraph-plan", 1
+M.save, M.load = files.save, files.load
 
 local function fail(code, message)
   return nil, errors.new { kind = "invalid", code = code, message = message }
@@ -143,45 +139,39 @@ end
 
 local function name_and_id(person) return person.account.userPrincipalName, person.id end
 
-local function plan_people(job, people, on)
-  task.map(people, { batch = true }, function(person) return compile.look(job, person) end)
-  for _, person in ipairs(people) do job.leaving[person.id] = not person.refused or nil end
-  local done = 0
-  task.map(people, { batch = true }, function(person)
-    compile.plan(job, person)
-    done = done + 1
-    if on then on(done, #people) end
-  end)
-end
-
 -- ---- limits -------------------------------------------------------------------------------------
 
-local function tally(people, found)
+local function new_summary(people, found)
   local summary = { people = #people, refused = 0, operations = 0, hand_offs = 0, unchanged = 0, skipped = 0,
     by_danger = {}, by_action = {}, unmatched = #found.unmatched, duplicates = #found.duplicates }
-  local function count(set, name) set[name] = (set[name] or 0) + 1 end
   for _, person in ipairs(people) do
     if person.refused then summary.refused = summary.refused + 1 end
-    for _, op in ipairs(person.ops) do
-      if op.desired.hand_off then
-        summary.hand_offs = summary.hand_offs + 1
-      else
-        summary.operations = summary.operations + 1
-        count(summary.by_danger, op.danger)
-        count(summary.by_action, op.action == "step" and op.stage or op.action)
-      end
-    end
-    for _, item in ipairs(person.notes) do
-      if summary[item.status] then summary[item.status] = summary[item.status] + 1 end
-    end
   end
   return summary
 end
 
+local function count_in(set, name) set[name] = (set[name] or 0) + 1 end
+
+-- Adds what is planned for a person.
+local function tally(summary, person)
+  for _, op in ipairs(person.ops) do
+    if op.desired.hand_off then
+      summary.hand_offs = summary.hand_offs + 1
+    else
+      summary.operations = summary.operations + 1
+      count_in(summary.by_danger, op.danger)
+      count_in(summary.by_action, op.action == "step" and op.stage or op.action)
+    end
+  end
+  for _, item in ipairs(person.notes) do
+    if summary[item.status] then summary[item.status] = summary[item.status] + 1 end
+  end
+end
+
 local function excesses(limits, summary)
   local out = {}
-  local function check(count, most, what)
-    if most and count > most then out[#out + 1] = ("%d %s, at most %d"):format(count, what, most) end
+  local function check(n, most, what)
+    if most and n > most then out[#out + 1] = ("%d %s, at most %d"):format(n, what, most) end
   end
   check(summary.people - summary.refused, limits.subjects, "people")
   for _, danger in ipairs { "disruptive", "destructive", "irreversible" } do
@@ -264,15 +254,10 @@ local function permissions_of(job)
   return needs
 end
 
-local function body_of(job, found, opts)
-  local wf, people, now = job.workflow, found.people, opts.now or os.time()
-  local summary = tally(people, found)
-  local ends = wave_ends(wf.limits.waves, summary.people - summary.refused)
-  give_waves(people, ends)
-  local limits, list = {}, {}
+local function body_of(job, found, opts, lines, summary, ends)
+  local wf, limits, now = job.workflow, {}, opts.now or os.time()
   for name, value in pairs(wf.limits) do limits[name] = value end
   limits.waves = json.array(ends)
-  for i, person in ipairs(people) do list[i] = subject_of(person) end
   return {
     tenant_id = job.tenant and job.tenant.id, endpoint = opts.client.endpoint, selection = job.selection:plain(),
     workflow = { name = wf.name, version = wf.version, file = wf.file, hash = wf.hash }, params = shown_params(job),
@@ -280,14 +265,39 @@ local function body_of(job, found, opts)
     created_by = job.me and job.me.userPrincipalName or "an application", stages = stages_of(wf), limits = limits,
     permissions = permissions_of(job), duplicates = json.array(found.duplicates),
     unmatched = json.array(found.unmatched),
-    summary = summary, subjects = list,
-  }, summary
+    summary = summary, subjects = lines,
+  }
 end
 
-local function seal(body)
-  local text = canonical.encode(body)
-  return { body = body, text = text, plan_hash = "sha256:" .. core.sha256(text), approvals = {} }
+-- ---- people -------------------------------------------------------------------------------------
+
+-- Reads what is certain to be wanted of everybody: who is protected is not in the plan, and who leaves with it matters
+-- to all. What was read is kept as text, which is a fifth of it as tables.
+local function look_at(job, people)
+  task.map(people, { batch = true }, function(person)
+    compile.look(job, person)
+    person.data = canonical.encode(person.data)
+    return true
+  end)
+  for _, person in ipairs(people) do job.leaving[person.id] = not person.refused or nil end
 end
+
+-- The line of each person; of the person nothing is kept.
+local function plan_people(job, people, summary, on)
+  local lines, done = {}, 0
+  task.map(people, { batch = true }, function(person, i)
+    person.data = json.decode(person.data)
+    compile.plan(job, person)
+    tally(summary, person)
+    lines[i] = canonical.encode(subject_of(person))
+    people[i], done = false, done + 1
+    if on then on(done, #people) end
+    return true
+  end)
+  return lines
+end
+
+-- ---- the whole ----------------------------------------------------------------------------------
 
 local function make(wf, given, opts)
   local filled, reason = params.fill(wf.params, opts.params or {})
@@ -307,11 +317,14 @@ local function make(wf, given, opts)
   if not found then return nil, err end
   found.people, reason = selection:people(found.people, name_and_id)
   if not found.people then return fail("selection", reason) end
-  plan_people(job, found.people, opts.on)
-  local body, summary = body_of(job, found, opts)
+  look_at(job, found.people)
+  local summary = new_summary(found.people, found)
+  local ends = wave_ends(wf.limits.waves, summary.people - summary.refused)
+  give_waves(found.people, ends)
+  local lines = plan_people(job, found.people, summary, opts.on)
   local over = excesses(wf.limits, summary)
   if over[1] then return fail("limits", "the plan exceeds the workflow's limits: " .. table.concat(over, "; ")) end
-  return seal(body)
+  return files.seal(body_of(job, found, opts, lines, summary, ends))
 end
 
 local OPTIONS = { client = "any", params = "table", only = "table", except = "table", now = "number", on = "function" }
@@ -338,69 +351,10 @@ function M.plan(wf, whom, opts)
 end
 
 -- What a restore's plan is made of as well.
-M.who_plans, M.tally, M.wave_ends, M.give_waves = who_plans, tally, wave_ends, give_waves
-M.subject_of, M.seal = subject_of, seal
+M.who_plans, M.new_summary, M.tally, M.wave_ends, M.give_waves = who_plans, new_summary, tally, wave_ends, give_waves
+M.subject_of, M.seal = subject_of, files.seal
 
--- ---- files --------------------------------------------------------------------------------------
-
---- Writes a plan: at once, for the owner's eyes only.
----@param plan msgraph.offboard.Plan
----@param path string
----@return true? ok
----@return msgraph.Error? code "plan_file"
-function M.save(plan, path)
-  local lines = { canonical.encode { format = M.FORMAT, version = M.VERSION, plan_hash = plan.plan_hash }, plan.text }
-  for _, approval in ipairs(plan.approvals) do lines[#lines + 1] = canonical.encode(approval) end
-  local ok, reason = core.write_private(path, table.concat(lines, "\n") .. "\n")
-  if not ok then return fail("plan_file", reason) end
-  return true
-end
-
-local function header_of(path, line)
-  local header = line and json.decode(line)
-  if type(header) ~= "table" or header.format ~= M.FORMAT then return fail("plan_file", path .. ": this is no plan") end
-  if math.type(header.version) ~= "integer" or header.version > M.VERSION then
-    return fail("plan_newer",
-      ("%s: made by a newer msgraph (plan version %s, this one reads %d): apply it with that one")
-      :format(path, tostring(header.version), M.VERSION))
-  end
-  return header
-end
-
-local function approvals_of(path, lines, hash)
-  local approvals = {}
-  for i = 3, #lines do
-    local approval = json.decode(lines[i])
-    if type(approval) ~= "table" or approval.plan_hash ~= hash then
-      return fail("plan_tampered", ("%s: line %d is no approval of this plan"):format(path, i))
-    end
-    approvals[#approvals + 1] = approval
-  end
-  return approvals
-end
-
---- Reads a plan. That it has expired is no error here: it can still be shown.
----@param path string
----@return msgraph.offboard.Plan?
----@return msgraph.Error? code "plan_file", "plan_newer", "plan_tampered"
-function M.load(path)
-  local file, reason = io.open(path, "rb")
-  local text = file and file:read("a")
-  if file then file:close() end
-  if not text then return fail("plan_file", reason or path .. ": it cannot be read") end
-  local lines = {}
-  for line in text:gmatch("([^\n]+)\n") do lines[#lines + 1] = line end
-  local header, err = header_of(path, lines[1])
-  if not header then return nil, err end
-  local hash = "sha256:" .. core.sha256(lines[2] or "")
-  if hash ~= header.plan_hash then
-    return fail("plan_tampered", path .. ": it was changed after it was made (its hash does not fit): plan again")
-  end
-  local approvals
-  approvals, err = approvals_of(path, lines, hash)
-  if not approvals then return nil, err end
-  return { body = json.decode(lines[2]), text = lines[2], plan_hash = hash, approvals = approvals }
-end
+-- ---- approval -----------------------------------------------------------------------------------
 
 --- Whether a plan may still be applied.
 ---@param plan msgraph.offboard.Plan
@@ -413,8 +367,6 @@ function M.check_age(plan, now)
   return fail("plan_expired", ("the plan expired at %s: what it knows is too old, plan again")
     :format(os.date("!%Y-%m-%d %H:%M UTC", expires)))
 end
-
--- ---- approval -----------------------------------------------------------------------------------
 
 local RANK = {}
 for rank, danger in ipairs(actions.DANGERS) do RANK[danger] = rank end

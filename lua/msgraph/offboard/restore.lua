@@ -299,7 +299,8 @@ end
 -- In the waves and with the limits of the run that is undone.
 local function body_of(o, status, people, selection)
   local options, now, me = status.run.options, o.now or os.time(), plans.who_plans(reader.new(o.client))
-  local summary = plans.tally(people, { unmatched = {}, duplicates = {} })
+  local summary = plans.new_summary(people, { unmatched = {}, duplicates = {} })
+  for _, person in ipairs(people) do plans.tally(summary, person) end
   local ends, list = plans.wave_ends(options.waves, summary.people - summary.refused), {}
   plans.give_waves(people, ends)
   for i, person in ipairs(people) do list[i] = subject_of(person) end

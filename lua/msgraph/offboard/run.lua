@@ -26,25 +26,24 @@ local function op_of(op, stage)
 end
 
 local function subject_of(journal, subject, stage_of)
-  local sha, err = journal:blob("snapshot", canonical.encode(subject.snapshot))
-  if not sha then return nil, err end
   local ops = {}
   for i, op in ipairs(subject.ops) do ops[i] = op_of(op, stage_of[op.stage]) end
   return { object_id = subject.id, label = subject.user_principal_name or subject.label, guard = subject.guard,
-    before_sha = sha, ops = ops }
+    before_sha = journal:keep("snapshot", canonical.encode(subject.snapshot)), ops = ops }
 end
 
+-- Those who are not refused, one at a time; to be called in the transaction that takes them in.
 local function subjects_of(journal, body)
-  local stage_of, out = {}, {}
-  for i, stage in ipairs(body.stages) do stage_of[stage.name] = i - 1 end
-  for _, subject in ipairs(body.subjects) do
-    if not subject.refused then
-      local made, err = subject_of(journal, subject, stage_of)
-      if not made then return nil, err end
-      out[#out + 1] = made
-    end
+  local stage_of, i = {}, 0
+  for n, stage in ipairs(body.stages) do stage_of[stage.name] = n - 1 end
+  return function()
+    local subject
+    repeat
+      i = i + 1
+      subject = body.subjects[i]
+    until not (subject and subject.refused)
+    return subject and subject_of(journal, subject, stage_of)
   end
-  return out
 end
 
 local function add_plan(journal, plan)
@@ -101,18 +100,17 @@ end
 function M.start(journal, plan, actor)
   local ok, err = plans.check_age(plan)
   if not ok then return nil, err end
-  local plan_id, list
+  local plan_id
   plan_id, err = add_plan(journal, plan)
   if not plan_id then return nil, err end
   ok, err = check_new(journal, plan_id)
   if not ok then return nil, err end
-  list, err = subjects_of(journal, plan.body)
-  if not list then return nil, err end
   local body, undoes = plan.body, plan.body.restore and plan.body.restore.run_id
   local run_id
   run_id, err = journal:start_run { plan_id = plan_id, mode = undoes and "restore" or "apply", actor = actor,
-    subjects = list, undoes = undoes, options = { waves = body.limits.waves, halt = body.limits.halt,
-      stages = body.stages, workflow = body.workflow, created_at = body.created_at, undoes = undoes } }
+    undoes = undoes, subjects = subjects_of(journal, body),
+    options = { waves = body.limits.waves, halt = body.limits.halt, stages = body.stages, workflow = body.workflow,
+      created_at = body.created_at, undoes = undoes } }
   if run_id and undoes then journal:advance(undoes) end -- it may have nobody left
   return run_id, err
 end

@@ -515,18 +515,23 @@ end
 
 -- ---- snapshots ----------------------------------------------------------------------------------------
 
---- Keeps a text (a snapshot, without secrets) under its hash; once for each text.
+--- Keeps a text (a snapshot, without secrets) under its hash, once for each text; in a transaction: for who hands
+--- start_run its people.
 ---@param kind string
 ---@param text string
+---@return string sha
+function Journal:keep(kind, text)
+  local sha = store.hash(text)
+  must(self.db:exec("INSERT INTO blob(sha, at, kind, body) VALUES (?, ?, ?, ?) ON CONFLICT (sha) DO NOTHING", sha,
+    store.now(), kind, self.driver.blob(text)))
+  return sha
+end
+
+--- The same by itself.
 ---@return string? sha
 ---@return msgraph.Error?
 function Journal:blob(kind, text)
-  local sha = store.hash(text)
-  return self:transact(function(db)
-    must(db:exec("INSERT INTO blob(sha, at, kind, body) VALUES (?, ?, ?, ?) ON CONFLICT (sha) DO NOTHING", sha,
-      store.now(), kind, self.driver.blob(text)))
-    return sha
-  end)
+  return self:transact(function() return self:keep(kind, text) end)
 end
 
 --- The text of a hash.
