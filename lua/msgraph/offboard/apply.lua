@@ -260,7 +260,7 @@ local function attempt_op(self, subject, op)
   if self.stopping then return STOPPED end
   if op.next_at > store.now() then return op.next_at end
   local other = unmet(subject, op)
-  if other and OPEN[other.state] then return math.huge end -- that one says when
+  if other and OPEN[other.state] and other.stage <= op.stage then return math.huge end -- that one says when
   if other then
     return settle(self, subject, op, { state = "skipped", reason = ("needs %s, which is %s"):format(other.op_key,
       other.state) })
@@ -386,6 +386,7 @@ local function work_stage(self, subject)
     if again == STOPPED then return nil end
     if again then due = math.min(due or again, again) end
   end
+  if due == math.huge then due = 0 end -- what it waited for has been done after it
   if due then return { subj = subject.subj, state = "ready", stage = subject.stage, due_at = due } end
   return after_stage(self, subject, subject.stage, ops)
 end

@@ -491,17 +491,11 @@ function Journal:progress(run_id, since)
   return progress.of(self, run_id, since)
 end
 
-local LEASED = "SELECT 1 AS yes FROM subject WHERE run_id = ? AND wave <= ? AND state = 'leased' LIMIT 1"
-local DUE = "SELECT min(due_at) AS at FROM subject WHERE run_id = ? AND +wave <= ? AND state IN ('ready','waiting')"
-
 --- When the next of the people of a run, up to a wave, is due.
 ---@return integer? at Unix ms; nil: somebody is at work, or nobody is left
 ---@return msgraph.Error?
 function Journal:next_due(run_id, wave)
-  return self:look(function(db)
-    if must(db:one(LEASED, run_id, wave)) then return nil end
-    return must(db:one(DUE, run_id, wave)).at
-  end)
+  return run.next_due(self, run_id, wave)
 end
 
 --- All runs, newest first.

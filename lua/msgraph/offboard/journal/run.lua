@@ -251,6 +251,16 @@ function M.advance(journal, run_id)
   end)
 end
 
+-- The `+` keeps from an index by wave, as for who claims.
+local DUE = "SELECT min(due_at) AS at FROM subject WHERE run_id = ? AND +wave <= ? AND state IN ('ready','waiting')"
+
+--- journal:next_due
+function M.next_due(journal, run_id, wave)
+  return journal:look(function(db)
+    return not is_there(db, LEASED, run_id, wave) and must(db:one(DUE, run_id, wave)).at or nil
+  end)
+end
+
 --- journal:drain
 function M.drain(journal, run_id, reason, actor)
   return journal:transact(function(db)
