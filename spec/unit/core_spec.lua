@@ -20,3 +20,12 @@ describe("core.claims", function()
     assert.error_matches(function() core.claims() end, "string expected")
   end)
 end)
+
+describe("core.spacing", function()
+  it("is that of the published limit that lets the fewest through", function()
+    assert.equal(2000, core.spacing("DELETE", "/v1.0/users/ada/authentication/phoneMethods/1")) -- 5 in 10 s
+    assert.equal(50, core.spacing("PATCH", "/v1.0/users/ada")) -- 3,000 writes in 150 s, not 8,000 units in 10 s
+    assert.equal(1.25, core.spacing("GET", "/v1.0/users/ada"))
+    assert.equal(0, core.spacing("GET", "/v1.0/sites/root")) -- none is published
+  end)
+end)
