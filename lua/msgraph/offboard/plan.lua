@@ -282,11 +282,20 @@ local function look_at(job, people)
   for _, person in ipairs(people) do job.leaving[person.id] = not person.refused or nil end
 end
 
+-- What `look_at` kept, with its lists known as such, also where they are empty.
+local function data_of(text)
+  local data = json.decode(text)
+  for name, value in pairs(data) do
+    if value and not reads.reads[name].one then json.array(value) end
+  end
+  return data
+end
+
 -- The line of each person; of the person nothing is kept.
 local function plan_people(job, people, summary, on)
   local lines, done = {}, 0
   task.map(people, { batch = true }, function(person, i)
-    person.data = json.decode(person.data)
+    person.data = data_of(person.data)
     compile.plan(job, person)
     tally(summary, person)
     lines[i] = canonical.encode(subject_of(person))
