@@ -41,12 +41,13 @@ local function only_of(args)
 end
 
 local function make(client, journal, run_id, args)
+  local run = require "msgraph.offboard.run"
   local status, err = journal:status(run_id)
   local ok
-  if status then ok, err = require("msgraph.offboard.run").check_tenant(client, status.run.tenant_id) end
+  if status then ok, err = run.check_tenant(client, status.run.tenant_id) end
   if not ok then return nil, err end
   return require("msgraph.offboard.restore").plan { client = client, journal = journal, run_id = run_id,
-    only = only_of(args), except = args.except, workflow = runs.workflow(status) }
+    only = only_of(args), except = args.except, workflow = run.workflow(status.run.options) }
 end
 
 function M.run(args)

@@ -85,15 +85,6 @@ function M.find(journal, wanted, mode)
     or "there is no run in this journal"
 end
 
---- The workflow that a run's plan was made of, for the probes of own steps; nil: its file is not there, or another.
----@param status table of journal:status
----@return msgraph.offboard.Workflow?
-function M.workflow(status)
-  local from = status.run.options.workflow or {}
-  local workflow = from.file and require("msgraph.offboard.sandbox").load(from.file)
-  return workflow and workflow.hash == from.hash and workflow or nil
-end
-
 --- A command about the same run, to type next.
 function M.command(verb, run_id, args, with_connection, ...)
   local words = { verb, run_id:sub(1, 8), "--journal", args.journal, ... }

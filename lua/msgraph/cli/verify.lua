@@ -47,7 +47,7 @@ local function told(done, total) terminal.status(("read: %d of %d operations"):f
 
 local function read(client, journal, run_id, status)
   return require("msgraph.offboard.verify").run { client = client, journal = journal, run_id = run_id,
-    workflow = runs.workflow(status), on = told }
+    workflow = require("msgraph.offboard.run").workflow(status.run.options), on = told }
 end
 
 -- To be told of what is seen; read alone where it can not be written.

@@ -10,9 +10,11 @@ local errors = require "msgraph.errors"
 local gate = require "msgraph.offboard.gate"
 local json = require "msgraph.json"
 local loop = require "msgraph.loop"
+local observers = require "msgraph.offboard.observers"
 local outcome = require "msgraph.offboard.outcome"
 local pace = require "msgraph.offboard.pace"
 local recover = require "msgraph.offboard.recover"
+local runs = require "msgraph.offboard.run"
 local secret = require "msgraph.offboard.secret"
 local store = require "msgraph.store"
 local task = require "msgraph.task"
@@ -66,8 +68,6 @@ local function failed(self, err)
   return STOPPED
 end
 
-local function tell(self, kind, subject, op) self.on(kind, subject, op) end
-
 -- ---- writing ------------------------------------------------------------------------------------
 
 -- Settles operations of a person, and has what is in memory say so.
@@ -79,7 +79,7 @@ local function settle(self, subject, op, out)
   local ok, err = self.outcomes:put(item)
   if not ok then return failed(self, err) end
   op.state, op.reason, op.next_at = out.state, out.reason, out.next_at or 0
-  tell(self, "op", subject, op)
+  self.tell("op", subject, op)
 end
 
 -- ---- guards -------------------------------------------------------------------------------------
@@ -193,7 +193,6 @@ end
 local function send(self, subject, op)
   local attempt, err = intend(self, subject, op)
   if not attempt then return failed(self, err) end
-  tell(self, "sent", subject, op)
   local may
   may, err = self.worker:margin(M.T_REQ)
   local out
@@ -226,7 +225,7 @@ local function find_out(self, subject, op)
     return settle(self, subject, op, { state = op.outcome, reason = op.reason })
   end
   local read_at = self.journal.clock()
-  local answer, err = recover.probe(self.client, subject, op, self:workflow())
+  local answer, err = recover.probe(self.client, subject, op, self.workflow)
   if not answer then return unread(self, err) end
   local key = key_of(subject, op)
   if read_at >= recover.counts_from(op) then self.tries[key] = (self.tries[key] or 0) + 1 end
@@ -251,7 +250,7 @@ end
 local function why_not(self, subject, op)
   if op.guard.path then return broken(self, op.guard) end
   if not op.desired.undoes or op.attempts > 0 or op.effect ~= "once" and not is_old(self) then return nil end
-  local answer, err = recover.probe(self.client, subject, op, self:workflow())
+  local answer, err = recover.probe(self.client, subject, op, self.workflow)
   if answer == "yes" then return "it is no longer as the run left it" end
   return nil, err
 end
@@ -348,7 +347,7 @@ end
 local function confirm(self, subject, op)
   if op.state == "needs_approval" then return op.state end
   op.intent_at = op.intent_at or self.options.created_at * 1000 -- of a person's work: since it was planned
-  local answer, err = recover.probe(self.client, subject, op, self:workflow())
+  local answer, err = recover.probe(self.client, subject, op, self.workflow)
   if err then return unread(self, err) end
   if answer == "yes" and settle(self, subject, op, { state = "verified", probe = answer }) then return STOPPED end
   return op.state
@@ -388,6 +387,7 @@ local function work_stage(self, subject)
   end
   if due == math.huge then due = 0 end -- what it waited for has been done after it
   if due then return { subj = subject.subj, state = "ready", stage = subject.stage, due_at = due } end
+  self.tell("stage", subject, subject.stage)
   return after_stage(self, subject, subject.stage, ops)
 end
 
@@ -400,23 +400,13 @@ local function work(self, subject)
     self:stop("error")
   elseif release then
     local released, err = self.releases:put(release)
-    if released then tell(self, "released", subject, release) else failed(self, err) end
+    if released then self.tell("released", subject, release) else failed(self, err) end
   end
   self.active = self.active - 1
   wake(self)
 end
 
 -- ---- the run ------------------------------------------------------------------------------------
-
---- The workflow that the run's plan was made of, for the probes of own steps: nil when its file is another by now.
-function Engine:workflow()
-  local from = self.options.workflow or {}
-  if self.loaded == nil and from.file then
-    local wf = require("msgraph.offboard.sandbox").load(from.file)
-    self.loaded = wf and wf.hash == from.hash and wf or false
-  end
-  return self.loaded or nil
-end
 
 local function beat(self)
   if self.worker:beat_in() > 0 then return end
@@ -463,6 +453,7 @@ local function turn(self)
     return true
   elseif state.wave ~= self.wave then
     self.wave = state.wave
+    self.tell("wave", nil, state.wave)
     return false, true
   end
   return false
@@ -493,25 +484,29 @@ function Engine:run()
   local worker, err = self.journal:join(self.run_id)
   if not worker then return nil, err end
   self.worker = worker
+  self.tell("started")
+  self.tell("wave", nil, self.wave)
   turns(self)
   worker:leave()
   self.journal:advance(self.run_id)
+  self.tell("ended", nil, self.journal:status(self.run_id))
   if self.problem then error(self.problem, 0) end
   if self.stopping == "error" then return nil, self.err end
   return true
 end
 
 --- Makes an engine for a run.
----@param o { client: msgraph.Client, journal: msgraph.Journal, run_id: string, on?: fun(kind: string, subject: table,
----   what: table) } on: told of what is "sent", of an "op" that is settled and of people "released"
+---@param o { client: msgraph.Client, journal: msgraph.Journal, run_id: string }
 ---@return msgraph.offboard.Engine?
 ---@return msgraph.Error?
 function M.new(o)
   local status, err = o.journal:status(o.run_id)
   if not status then return nil, err end
-  local self = setmetatable({ client = o.client, journal = o.journal, run_id = o.run_id, on = o.on or function() end,
-    options = status.run.options, active = 0, tries = {}, pace = pace.new(o.client) },
-    Engine)
+  local options = status.run.options
+  local workflow = runs.workflow(options)
+  local self = setmetatable({ client = o.client, journal = o.journal, run_id = o.run_id, options = options,
+    wave = status.run.current_wave, workflow = workflow, active = 0, tries = {}, pace = pace.new(o.client),
+    tell = observers.of(workflow, o.run_id, options.stages) }, Engine)
   self.intents = commit.new(function(items) return self.worker:intend(items) end)
   self.outcomes = commit.new(function(items) return self.worker:settle(items) end)
   self.releases = commit.new(function(items) return self.worker:release(items) end)

@@ -2,6 +2,7 @@
 local canonical = require "msgraph.offboard.canonical"
 local errors = require "msgraph.errors"
 local plans = require "msgraph.offboard.plan"
+local sandbox = require "msgraph.offboard.sandbox"
 
 local M = {}
 
@@ -86,6 +87,15 @@ function M.check_tenant(client, tenant_id)
   local here = found[1] and found[1].id or "unknown"
   if here == tenant_id then return true end
   return fail("other_tenant", ("this is for the tenant %s, and you are signed in to %s"):format(tenant_id, here))
+end
+
+--- The workflow that a run's plan was made of, for the probes of own steps and for observers.
+---@param options table the run's
+---@return msgraph.offboard.Workflow? nil: its file is not there, or another by now
+function M.workflow(options)
+  local from = options.workflow or {}
+  local workflow = from.file and sandbox.load(from.file)
+  return workflow and workflow.hash == from.hash and workflow or nil
 end
 
 --- Starts a run of a plan. One that undoes a run (msgraph.offboard.restore) ends what that one has left to do for its
