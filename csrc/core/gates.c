@@ -141,7 +141,7 @@ static void leave_gate(const struct mgc_shared_gate *g)
 
 int64_t mgc_shared_gate_admit(struct mgc_shared_gate *g, struct mgc_pass *p, int64_t now_ms)
 {
-    if (g == NULL)
+    if (g == NULL || g->forks != mgc_global_forks())
         return MGC_GATE_GO;
     enter_gate(g);
     const int64_t at = mgc_gate_admit(g->gate, p, now_ms);

@@ -26,8 +26,8 @@ mgc_code mgc_shared_gate_get(struct mgc_shared_gate **out, const char *endpoint,
                              const char *file, struct mgc_error *e) MGC_NODISCARD;
 void     mgc_shared_gate_unref(struct mgc_shared_gate *g); /* NULL is fine */
 
-/* As mgc_gate_admit(), mgc_gate_answer() and mgc_gate_withdraw(). Without a gate everything may go. What a parent
- * has under way is not ended by its child. */
+/* As mgc_gate_admit(), mgc_gate_answer() and mgc_gate_withdraw(). Without a gate everything may go, and
+ * through its parent's in a child. What a parent has under way is not ended by its child. */
 int64_t mgc_shared_gate_admit(struct mgc_shared_gate *g, struct mgc_pass *p, int64_t now_ms);
 void    mgc_shared_gate_answer(struct mgc_shared_gate *g, struct mgc_pass *p,
                                const struct mgc_reply *r, int64_t now_ms);

@@ -1,5 +1,6 @@
 --- A thousand tasks cancelled wherever they are, drawn from a seed: nothing of them stays.
 local core = require "msgraph.core"
+local engines = require "msgraph.batch.engine"
 local graph = require "msgraph"
 local helper = require "spec.support.helper"
 local loop = require "msgraph.loop"
@@ -184,5 +185,38 @@ describe("tasks that wait for a retry", function()
     assert.same(NOTHING, held())
     graph.sleep(0.1)
     assert.equal(asked, #tenant:requests())
+  end)
+end)
+
+describe("batches that are cancelled before they have set off", function()
+  it("leave nobody at the throttle gate", function()
+    local tenant <close> = assert(sim.start { users = 1 })
+    local client <close> = helper.client(tenant.endpoint, { ca_file = tenant.ca_file,
+      auth = graph.auth.token(tenant:token()) })
+    local MAIL <const> = "/v1.0/users/ada/messages" -- four at once
+
+    -- As a map that has had good answers: two batches go at once.
+    local function send_two()
+      local engine = engines.new(client, loop.enclosing().scope)
+      engine.limit = 2
+      for _ = 1, 4 do engine:add { method = "GET", target = MAIL } end
+      for _ = 1, 20 do engine:add { method = "GET", target = "/v1.0/users/ada" } end
+      engine:pump()
+    end
+
+    collectgarbage "stop" -- which would find them, some time
+    for turns = 0, 4 do
+      graph.run(function()
+        local sender = graph.spawn(graph.run, send_two)
+        graph.spawn(function()
+          for _ = 1, turns do coroutine.yield() end
+          assert.is_true(sender:cancel())
+        end)
+      end)
+    end
+    local parts, admitted = client.origin:parts(), 0
+    for _ = 1, 4 do admitted = admitted + (parts:admit(core.load("GET", MAIL)) and 1 or 0) end
+    collectgarbage "restart"
+    assert.equal(4, admitted)
   end)
 end)

@@ -224,6 +224,23 @@ describe("a plan", function()
     assert.same({ items[2], items[3] }, { again[1], again[2] })
   end)
 
+  it("puts nobody aboard twice who needs the write that he has come to come after", function()
+    local needs = { {}, {}, { 1 }, { 2 }, { 2 }, { 2 } }
+    local plan, items = filled(6, function(item, n, items)
+      item.object = n > 1 and n < 5 and "users/ada" or nil
+      for i, place in ipairs(needs[n]) do needs[n][i] = items[place] end
+      item.needs = needs[n]
+    end)
+    for _, item in ipairs(plan:take(0)) do plan:again(item, item == items[2] and 7 or nil) end
+    assert.equal(items[1], plan:take(0)[1])
+    assert.same({ items[3] }, plan:finish(items[1], false))
+    plan:finish(items[3], false) -- unsent: the fourth comes after the second now, which it needs
+    local star = plan:take(7)
+    assert.same({ items[2], items[4] }, { star[1], star[2] })
+    assert.equal(4, #star)
+    assert.equal(0, plan.waiting)
+  end)
+
   it("does not put two versions into one batch", function()
     local plan = filled(4, function(item, n) item.version = n % 2 == 0 and "beta" or "v1.0" end)
     assert.equal(2, #plan:take(0))

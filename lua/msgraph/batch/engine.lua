@@ -394,21 +394,20 @@ local function take(self)
   end
 end
 
---- Sends what may go now; waits for the last of it, in the task that calls.
+--- Sends the next batch, if one may go now, and waits for it. Who sends it has taken it: a task that is cancelled
+--- before it begins leaves nobody behind who was admitted.
 function Engine:pump()
-  local own
-  while self.flying < self.limit do
-    local batch, due = take(self)
-    if not batch then
-      set_alarm(self, due)
-      break
-    end
-    self.flying = self.flying + 1
-    for i = 1, #batch do batch[i].batch = batch end
-    if own then task.start(self.scope, fly, self, own) end
-    own = batch
+  if self.flying == self.limit then return end
+  local batch, due = take(self)
+  if not batch then return set_alarm(self, due) end
+  self.flying = self.flying + 1
+  for i = 1, #batch do batch[i].batch = batch end
+  if self.plan.waiting == 0 then
+    set_alarm(self, nil)
+  elseif self.flying < self.limit then
+    task.start(self.scope, self.pump, self)
   end
-  if own then return fly(self, own) end
+  return fly(self, batch)
 end
 
 local function pump_at_rest(self)

@@ -259,7 +259,7 @@ local function hand_on(plan, item)
   for _, rider in ipairs(item.riders) do
     if rider.after == item then
       rider.after = before
-      if before then ride(rider, before) end
+      if before and not does_need(rider, before) then ride(rider, before) end -- else it does already
     end
   end
 end
