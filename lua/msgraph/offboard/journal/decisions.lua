@@ -19,11 +19,15 @@ local RESOLVE = [[UPDATE op SET state = ?, reason = ?, evidence_json = ?, next_a
   WHERE run_id = ? AND subj = ? AND op = ?]]
 
 local function resolve_op(db, o, subject)
-  local op = must(db:one("SELECT op, state FROM op WHERE run_id = ? AND subj = ? AND op_key = ?", o.run_id, o.subj,
-    o.op_key))
+  local op = must(db:one("SELECT op, state, desired_json FROM op WHERE run_id = ? AND subj = ? AND op_key = ?",
+    o.run_id, o.subj, o.op_key))
   if not op then failure.raise("unknown_id", ("%s has no operation %s"):format(subject.label, o.op_key)) end
   if not states.RESOLVABLE[op.state] then
     failure.raise("in_use", ("%s of %s is %s: there is nothing to decide"):format(o.op_key, subject.label, op.state))
+  end
+  if o.as == "redo" and json.decode(op.desired_json).hand_off then
+    failure.raise("in_use", ("%s of %s is a person's work, which nothing can be sent for: it is done, or skipped")
+      :format(o.op_key, subject.label))
   end
   must(db:exec(RESOLVE, TO_STATE[o.as], "decided by " .. o.actor, json.encode { by = o.actor, note = o.note }, o.run_id,
     o.subj, op.op))
