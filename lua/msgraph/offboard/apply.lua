@@ -32,6 +32,7 @@ local LOOK_AGAIN <const> = 30 * 60 * 1000 -- for what has to be confirmed; a res
 local TICK <const> = 1 -- seconds after which it is looked for what other processes did, and for who is due
 
 local OPEN = { planned = true, unknown = true }
+local A_PERSONS = { needs_human = true, needs_approval = true }
 local WELL = { changed = true, unchanged = true, verified = true, submitted = true }
 local STOPPED = {} -- what a step returns when nothing more may be sent
 
@@ -261,8 +262,8 @@ local function attempt_op(self, subject, op)
   if op.next_at > store.now() then return op.next_at end
   local other = unmet(subject, op)
   if other and OPEN[other.state] and other.stage <= op.stage then return math.huge end -- that one says when
-  if other then
-    return settle(self, subject, op, { state = "skipped", reason = ("needs %s, which is %s"):format(other.op_key,
+  if other then -- what is a person's may still come, and what needs it is not lost until then
+    return settle(self, subject, op, { state = A_PERSONS[other.state] and other.state or "skipped", reason = ("needs %s, which is %s"):format(other.op_key,
       other.state) })
   end
   local due = self.pace:wait(key_of(subject, op), op.desired, store.now())
