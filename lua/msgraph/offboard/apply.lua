@@ -262,8 +262,9 @@ local function attempt_op(self, subject, op)
   if op.next_at > store.now() then return op.next_at end
   local other = unmet(subject, op)
   if other and OPEN[other.state] and other.stage <= op.stage then return math.huge end -- that one says when
-  if other then -- what is a person's may still come, and what needs it is not lost until then
-    return settle(self, subject, op, { state = A_PERSONS[other.state] and other.state or "skipped", reason = ("needs %s, which is %s"):format(other.op_key,
+  if other then -- what is a person's may still come: what needs it is not lost until then
+    local state = A_PERSONS[other.state] and other.state or "skipped"
+    return settle(self, subject, op, { state = state, reason = ("needs %s, which is %s"):format(other.op_key,
       other.state) })
   end
   local due = self.pace:wait(key_of(subject, op), op.desired, store.now())
