@@ -145,6 +145,28 @@ describe("msgraph apply", function()
     end
   end)
 
+  it("begins a stage that waits for days when it was to begin, however often an approval is asked for", function()
+    local t <close> = start(1)
+    local wf = ob.workflow { name = "spec", version = 1, protect = {} }
+    wf:stage("devices", { ob.actions.intune.retire {} })
+    wf:stage("reclaim", { wait = "30d" }, { ob.actions.licenses.remove_all { via = { "direct" } } })
+    save(t, wf)
+    t.tenant:fault { kind = "status", status = 403, path = "/retire$", times = math.huge,
+      message = "This action needs Multi Admin Approval" }
+    assert.equal(75, apply(t).code)
+    local journal <close> = assert(journals.open(t.base .. ".journal", { readonly = true }))
+    local run_id = journal:runs()[1].run_id
+    local due_at = journal:status(run_id).next_due_at
+    assert.truthy(due_at > os.time() * 1000)
+    for _ = 1, 2 do
+      assert.equal(75, resume(t).code)
+      assert.same({ due_at, 1 }, { journal:status(run_id).next_due_at, journal:status(run_id).subjects.waiting })
+    end
+    t.tenant:clear_faults()
+    assert.matches("submitted=[1-9]%d* .*approval=0 ", resume(t).out)
+    assert.equal(due_at, journal:status(run_id).next_due_at)
+  end)
+
   it("does not call a run done whose person is left because his workers died", function()
     local t <close> = start(1)
     local wf = ob.workflow { name = "spec", version = 1, protect = {} }

@@ -330,6 +330,16 @@ local function skip(self, subject, ops, why)
   end
 end
 
+-- When a stage begins for a person, Unix ms; 0: at once. Its operations know it where he was there before.
+local function begin_of(self, subject, stage, following)
+  local wait = following > stage and (self.options.stages[following + 1] or {}).wait or 0
+  if wait == 0 then return 0 end
+  for _, op in ipairs(of_stage(subject, following)) do
+    if op.state == "planned" and op.next_at > 0 then return op.next_at end
+  end
+  return store.now() + wait * 1000
+end
+
 -- What a stage's end means for the stages after it. Returns how to give the person back.
 local function after_stage(self, subject, stage, ops)
   local policy = self.options.stages[stage + 1] or {}
@@ -341,9 +351,8 @@ local function after_stage(self, subject, stage, ops)
   end
   local following = next_stage(subject)
   if not following then return { subj = subject.subj, state = end_of(subject) } end
-  local wait = following > stage and (self.options.stages[following + 1] or {}).wait or 0
-  return { subj = subject.subj, state = wait > 0 and "waiting" or "ready", stage = following,
-    due_at = wait > 0 and store.now() + wait * 1000 or 0 }
+  local due_at = begin_of(self, subject, stage, following)
+  return { subj = subject.subj, state = due_at > 0 and "waiting" or "ready", stage = following, due_at = due_at }
 end
 
 -- Looks whether what holds a stage up is done by now. Returns its state; STOPPED; or when to come back.

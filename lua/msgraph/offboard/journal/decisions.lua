@@ -55,11 +55,24 @@ local function check_elsewhere(db, subject, state)
     { subjects = { { object_id = subject.object_id, label = subject.label, run_id = other.run_id } } })
 end
 
+local KEEP = [[UPDATE op SET next_at = max(next_at, ?) WHERE run_id = ? AND subj = ? AND stage = ?
+  AND state = 'planned']]
+
+-- A stage that begins days later, for which a person waits or has waited, begins when it would have: who goes back for
+-- something of an earlier one does not wait anew.
+local function keep_wait(db, o, subject, stage)
+  local run = must(db:one("SELECT options_json FROM run WHERE run_id = ?", o.run_id))
+  local policy = (json.decode(run.options_json).stages or {})[subject.stage + 1] or {}
+  if stage >= subject.stage or (policy.wait or 0) == 0 then return end
+  must(db:exec(KEEP, math.max(subject.due_at, 1), o.run_id, o.subj, subject.stage))
+end
+
 -- Puts a person where a decision leaves him.
 local function put(db, o, subject, skipped)
   local state, stage = place(db, o)
   if skipped and state == "done" then state = "skipped" end
   check_elsewhere(db, subject, state)
+  keep_wait(db, o, subject, stage)
   subjects.place(db, o, state, stage)
   return state
 end
