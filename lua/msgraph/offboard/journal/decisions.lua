@@ -83,6 +83,9 @@ local function decide(db, o, subject)
   local skipped = not op and o.as == "skip"
   if skipped then subjects.skip_rest(db, o) end
   local state = subject.state
+  if not op and not skipped and ACTIVE[state] then -- what it waits for, it waits for
+    failure.raise("in_use", ("%s is %s: there is nothing to decide"):format(subject.label, state))
+  end
   if not op or o.as == "redo" or not ACTIVE[state] then state = put(db, o, subject, skipped) end
   return state, { kind = op and "op.resolved" or "subject.resolved", subj = o.subj, op = op and op.op or nil,
     data = { as = o.as, actor = o.actor, note = o.note, op_key = o.op_key, from = (op or subject).state } }
