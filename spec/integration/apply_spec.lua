@@ -125,6 +125,71 @@ describe("msgraph apply", function()
     assert.matches("submitted=[1-9]", result.out)
   end)
 
+  it("asks again for those it can, though somebody of them is in another run by now", function()
+    local t <close> = start(2)
+    t.tenant:fault { kind = "status", status = 403, path = "/retire$", times = math.huge,
+      message = "This action needs Multi Admin Approval" }
+    save(t)
+    assert.equal(21, apply(t).code)
+    t.tenant:clear_faults()
+    local journal <close> = assert(journals.open(t.base .. ".journal"))
+    local run = journal:runs()[1]
+    local first = journal:subjects(run.run_id)()
+    assert(journal:start_run { plan_id = run.plan_id, mode = "verify", actor = "spec", subjects = {
+      { object_id = first.object_id, label = first.label, ops = { { op_key = "x", action = "x", target_id = "x",
+        effect = "converge", danger = "safe" } } } } })
+    local result = msgraph(t, "resume", run.run_id, "--journal", t.base .. ".journal")
+    assert.equal(21, result.code, result.err)
+    for subject in journal:subjects(run.run_id) do
+      for _, op in ipairs(subject.subj == 2 and subject.ops or {}) do assert.not_equal("needs_approval", op.state) end
+    end
+  end)
+
+  it("begins a stage that waits for days when it was to begin, however often an approval is asked for", function()
+    local t <close> = start(1)
+    local wf = ob.workflow { name = "spec", version = 1, protect = {} }
+    wf:stage("devices", { ob.actions.intune.retire {} })
+    wf:stage("reclaim", { wait = "30d" }, { ob.actions.licenses.remove_all { via = { "direct" } } })
+    save(t, wf)
+    t.tenant:fault { kind = "status", status = 403, path = "/retire$", times = math.huge,
+      message = "This action needs Multi Admin Approval" }
+    assert.equal(75, apply(t).code)
+    local journal <close> = assert(journals.open(t.base .. ".journal", { readonly = true }))
+    local run_id = journal:runs()[1].run_id
+    local due_at = journal:status(run_id).next_due_at
+    assert.truthy(due_at > os.time() * 1000)
+    for _ = 1, 2 do
+      assert.equal(75, resume(t).code)
+      assert.same({ due_at, 1 }, { journal:status(run_id).next_due_at, journal:status(run_id).subjects.waiting })
+    end
+    t.tenant:clear_faults()
+    assert.matches("submitted=[1-9]%d* .*approval=0 ", resume(t).out)
+    assert.equal(due_at, journal:status(run_id).next_due_at)
+  end)
+
+  it("does not call a run done whose person is left because his workers died", function()
+    local t <close> = start(1)
+    local wf = ob.workflow { name = "spec", version = 1, protect = {} }
+    wf:stage("contain", { ob.actions.account.disable })
+    local plan = save(t, wf)
+    local journal <close> = assert(journals.open(t.base .. ".journal"))
+    local run_id = assert(require("msgraph.offboard.run").start(journal, plan, "spec"))
+    for _ = 1, 3 do
+      local worker = assert(journal:join(run_id))
+      assert.equal(1, #worker:claim())
+      worker.presence:close()
+    end
+    local result = resume(t)
+    assert.equal(21, result.code, result.out)
+    assert.matches("next: %S*msgraph report ", result.out)
+    local report = msgraph(t, "report", "--journal", t.base .. ".journal")
+    assert.matches("next: %S*msgraph resolve %S+ %-%-journal %S+ 1 %-%-as redo ", report.out)
+    assert.equal(0, msgraph(t, "resolve", run_id, "1", "--journal", t.base .. ".journal", "--as", "redo", "--note",
+      "mended").code)
+    assert.equal(0, resume(t).code)
+    assert.is_false(is_enabled(t, t.people[1]))
+  end)
+
   it("halts when the first wave fails, before it touches the next", function()
     local t <close> = start(4)
     save(t, workflow { waves = { 1, "100%" }, halt = { first_wave_failed = 1 } })

@@ -403,10 +403,30 @@ describe("devices.delete_records", function()
     assert.equal(5 + 5 + 1, #plan:does(ADA)) -- one of them is in Autopilot
     local states, ops = catalogue.apply(t, plan)
     for i, op in ipairs(ops) do
-      local expected = op.action == "intune.retire" and "submitted" or #op.deps > 0 and "skipped" or "needs_human"
-      assert.equal(expected, states[i], op.op_key)
+      assert.equal(op.action == "intune.retire" and "submitted" or "needs_human", states[i], op.op_key)
     end
     assert.equal(0, #t.tenant:requests { method = "DELETE" })
+    t.tenant:advance(3600)
+    local last
+    states, last = catalogue.redo(t, "devices.delete_records")
+    for i, op in ipairs(last) do
+      assert.equal(op.action == "intune.retire" and "submitted" or "changed", states[i], op.op_key)
+    end
+  end)
+
+  it("waits with what needs something that waits for a second administrator", function()
+    local t <close> = catalogue.start()
+    local who = "ayse.yilmaz@contoso.com"
+    catalogue.apply(t, catalogue.plan(t, { a.intune.retire }, who))
+    t.tenant:advance(30 * 86400)
+    t.tenant:fault { kind = "status", status = 403, method = "DELETE", path = "managedDevices", times = 1,
+      message = "This action needs Multi Admin Approval" }
+    local plan = catalogue.plan(t, { records { pending = true } }, who)
+    local states, ops = catalogue.apply(t, plan)
+    assert.equal("needs_approval", states[1])
+    assert.same({ ops[1].op_key }, ops[2].deps)
+    assert.equal("needs_approval", states[2])
+    for _, state in ipairs((catalogue.redo(t))) do assert.equal("changed", state) end
   end)
 
   it("deletes what has left, Autopilot before Entra, once; a second plan finds nothing", function()

@@ -123,6 +123,18 @@ describe("msgraph handoffs", function()
     assert.matches("human=2", msgraph(t, "status").out)
   end)
 
+  it("is nothing that could be sent: redo is refused", function()
+    local t <close> = start(1)
+    apply(t, workflow(LICENSES_LAST))
+    local run_id = msgraph(t, "handoffs").out:match "Run (%S+)%."
+    local ended = msgraph(t, "resolve", run_id, "1.1", "--as", "redo", "--note", "again")
+    assert.equal(75, ended.code, ended.out)
+    assert.matches("is a person's work, which nothing can be sent for", ended.err)
+    ended = msgraph(t, "resume")
+    assert.equal(21, ended.code, ended.err)
+    assert.matches("human=2 ", ended.out)
+  end)
+
   it("has a script for Active Directory, in which nothing is a secret", function()
     local t <close> = start(2, { synced = true })
     local wf = workflow { { "contain", { a.account.disable, a.password.randomize } }, { "reclaim",

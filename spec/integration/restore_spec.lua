@@ -309,6 +309,29 @@ describe("msgraph restore", function()
     assert.truthy(journal:verify_events(run.run_id))
   end)
 
+  it("ends it as well for whoever waits for a person's work: that work, done later, takes nothing from him", function()
+    local t <close> = start()
+    local a, wf = ob.actions, ob.workflow { name = "spec", version = 1, protect = {} }
+    wf:stage("contain", { a.account.disable })
+    wf:stage("handover", { on_error = "skip-subject" }, { a.handoff.exchange { "convert-to-shared" } })
+    wf:stage("reclaim", { a.licenses.remove_all { via = { "direct" } } })
+    apply(t, wf, { ADA })
+    local journal = open(t)
+    local run_id = journal:runs()[1].run_id
+    journal:close()
+    bring_back(t)
+    t.tenant:change_user(ADA, { mailboxPurpose = "shared" }) -- whom Exchange's people were too fast for
+    assert.equal(21, msgraph(t, "verify", run_id, "--journal", t.journal).code)
+    msgraph(t, "resume", run_id, "--journal", t.journal)
+    for _, entry in ipairs(t.tenant:requests { method = "POST" }) do
+      assert.is_nil(entry.path:find "/assignLicense$")
+    end
+    journal = open(t)
+    local subject = journal:subjects(run_id)()
+    assert.same({ "skipped", "skipped" }, { subject.state, subject.ops[#subject.ops].state })
+    journal:close()
+  end)
+
   it("makes nothing a second time, though two plans say so", function()
     local t <close> = start()
     local wf = ob.workflow { name = "spec", version = 1, protect = {} }

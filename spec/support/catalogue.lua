@@ -48,13 +48,26 @@ function M.sends(plan)
   return out
 end
 
+local function work(t, journal, run_id)
+  local engine = assert(apply.new { client = t.client, journal = journal, run_id = run_id })
+  graph.run(function() assert(engine:run()) end)
+end
+
 -- Carries a plan out; returns what it ran as.
 local function carry_out(t, journal, plan)
   assert(ob.approve(plan, "spec"))
   local run_id = assert(run.start(journal, plan, "spec"))
-  local engine = assert(apply.new { client = t.client, journal = journal, run_id = run_id })
-  graph.run(function() assert(engine:run()) end)
+  work(t, journal, run_id)
   return run_id
+end
+
+-- The states of the operations of what was applied last, in order, and the operations.
+local function outcome(t, journal)
+  local states, ops = {}, {}
+  for subject in journal:subjects(t.run_id) do
+    for _, op in ipairs(subject.ops) do states[#states + 1], ops[#ops + 1] = op.state, op end
+  end
+  return states, ops
 end
 
 --- Applies a plan. Returns the states of its operations, in order, and the operations.
@@ -63,11 +76,21 @@ function M.apply(t, plan)
   t.journal = ("%s/catalogue%d.journal"):format(helper.tmp(), files)
   local journal <close> = assert(journals.open(t.journal))
   t.run_id = carry_out(t, journal, plan)
-  local states, ops = {}, {}
-  for subject in journal:subjects(t.run_id) do
-    for _, op in ipairs(subject.ops) do states[#states + 1], ops[#ops + 1] = op.state, op end
+  return outcome(t, journal)
+end
+
+--- Resumes what was applied last, when a person has had what was left of an action done again. Returns as apply does.
+function M.redo(t, action)
+  local journal <close> = assert(journals.open(t.journal))
+  local _, ops = outcome(t, journal)
+  for _, op in ipairs(ops) do
+    if op.action == action then
+      assert(journal:resolve { run_id = t.run_id, subj = 1, op_key = op.op_key, as = "redo", actor = "spec" })
+    end
   end
-  return states, ops
+  assert(run.reopen(journal, t.run_id, "spec"))
+  work(t, journal, t.run_id)
+  return outcome(t, journal)
 end
 
 local FINE = { changed = true, verified = true, needs_human = true }

@@ -3,6 +3,7 @@ local actions = require "msgraph.offboard.actions"
 local errors = require "msgraph.errors"
 local outcome = require "msgraph.offboard.outcome"
 local recover = require "msgraph.offboard.recover"
+local states = require "msgraph.offboard.journal.states"
 
 local NOW <const> = 1700000000000
 
@@ -44,6 +45,16 @@ describe("an outcome", function()
     it(("of %s after %s is %s"):format(case[1], err and (err.status or err.kind .. " " .. err.phase) or "2xx", case[3]),
       function() assert.equal(case[3], of(case[1], err, case[4]).state) end)
   end
+
+  it("that sends it again is one the journal allows, also of what must not act twice", function()
+    for status, kind in pairs { [401] = "auth", [407] = "auth", [429] = "throttled", [509] = "throttled" } do
+      for _, effect in ipairs { "command", "once" } do
+        local out = of(effect, { kind = kind, status = status, phase = "answered" })
+        assert.equal("planned", out.state)
+        assert(states.may({ state = "intent", effect = effect }, out))
+      end
+    end
+  end)
 
   it("waits as long as it is told, and stops everything without a token", function()
     local throttled = of("command", { kind = "throttled", status = 429, phase = "answered", retry_after = 7 })

@@ -108,7 +108,7 @@ local function outcome_of(status, engine)
   if status.run.state == "halted" or status.run.state == "draining" then return "halted" end
   if status.run.state == "open" then return "stopped" end
   if count(status.ops, "failed") > 0 then return "failed" end
-  if count(status.ops, "needs_human", "needs_approval", "drifted", "unknown") > 0 then return "human" end
+  if count(status.ops, "needs_human", "needs_approval", "drifted", "unknown", "planned") > 0 then return "human" end
   return "done"
 end
 
@@ -121,9 +121,10 @@ local function next_of(journal, status, args, run_id)
     return M.command("handoffs", run_id, args) .. " --out " .. shell.quote(args.journal:gsub("%.journal$", "") .. "-")
   end
   if args.first then
-    return M.command("resolve", run_id, args) .. " " .. shell.quote(args.first) .. " --as done --note '…'"
+    local as = args.first:find(".", 1, true) and "done" or "redo" -- of a person there is nothing to be done
+    return ("%s %s --as %s --note '…'"):format(M.command("resolve", run_id, args), shell.quote(args.first), as)
   end
-  if count(ops, "needs_human") > 0 then return M.command("report", run_id, args) end
+  if count(ops, "needs_human", "planned") > 0 then return M.command("report", run_id, args) end
   return M.command("verify", run_id, args, true)
 end
 

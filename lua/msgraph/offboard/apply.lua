@@ -34,6 +34,7 @@ local LOOK_AGAIN <const> = 30 * 60 * 1000 -- for what has to be confirmed; a res
 local TICK <const> = 1 -- seconds after which it is looked for what other processes did, and for who is due
 
 local OPEN = { planned = true, unknown = true }
+local A_PERSONS = { needs_human = true, needs_approval = true }
 local WELL = { changed = true, unchanged = true, verified = true, submitted = true }
 local STOPPED = {} -- what a step returns when nothing more may be sent
 
@@ -260,8 +261,9 @@ local function attempt_op(self, subject, op)
   if op.next_at > store.now() then return op.next_at end
   local other = unmet(subject, op)
   if other and OPEN[other.state] and other.stage <= op.stage then return math.huge end -- that one says when
-  if other then
-    return settle(self, subject, op, { state = "skipped", reason = ("needs %s, which is %s"):format(other.op_key,
+  if other then -- what is a person's may still come: what needs it is not lost until then
+    local state = A_PERSONS[other.state] and other.state or "skipped"
+    return settle(self, subject, op, { state = state, reason = ("needs %s, which is %s"):format(other.op_key,
       other.state) })
   end
   local due = self.pace:wait(key_of(subject, op), op.desired, store.now())
@@ -327,6 +329,16 @@ local function skip(self, subject, ops, why)
   end
 end
 
+-- When a stage begins for a person, Unix ms; 0: at once. Its operations know it where he was there before.
+local function begin_of(self, subject, stage, following)
+  local wait = following > stage and (self.options.stages[following + 1] or {}).wait or 0
+  if wait == 0 then return 0 end
+  for _, op in ipairs(of_stage(subject, following)) do
+    if op.state == "planned" and op.next_at > 0 then return op.next_at end
+  end
+  return store.now() + wait * 1000
+end
+
 -- What a stage's end means for the stages after it. Returns how to give the person back.
 local function after_stage(self, subject, stage, ops)
   local policy = self.options.stages[stage + 1] or {}
@@ -338,9 +350,8 @@ local function after_stage(self, subject, stage, ops)
   end
   local following = next_stage(subject)
   if not following then return { subj = subject.subj, state = end_of(subject) } end
-  local wait = following > stage and (self.options.stages[following + 1] or {}).wait or 0
-  return { subj = subject.subj, state = wait > 0 and "waiting" or "ready", stage = following,
-    due_at = wait > 0 and store.now() + wait * 1000 or 0 }
+  local due_at = begin_of(self, subject, stage, following)
+  return { subj = subject.subj, state = due_at > 0 and "waiting" or "ready", stage = following, due_at = due_at }
 end
 
 -- Looks whether what holds a stage up is done by now. Returns its state; STOPPED; or when to come back.

@@ -19,11 +19,15 @@ local RESOLVE = [[UPDATE op SET state = ?, reason = ?, evidence_json = ?, next_a
   WHERE run_id = ? AND subj = ? AND op = ?]]
 
 local function resolve_op(db, o, subject)
-  local op = must(db:one("SELECT op, state FROM op WHERE run_id = ? AND subj = ? AND op_key = ?", o.run_id, o.subj,
-    o.op_key))
+  local op = must(db:one("SELECT op, state, desired_json FROM op WHERE run_id = ? AND subj = ? AND op_key = ?",
+    o.run_id, o.subj, o.op_key))
   if not op then failure.raise("unknown_id", ("%s has no operation %s"):format(subject.label, o.op_key)) end
   if not states.RESOLVABLE[op.state] then
     failure.raise("in_use", ("%s of %s is %s: there is nothing to decide"):format(o.op_key, subject.label, op.state))
+  end
+  if o.as == "redo" and json.decode(op.desired_json).hand_off then
+    failure.raise("in_use", ("%s of %s is a person's work, which nothing can be sent for: it is done, or skipped")
+      :format(o.op_key, subject.label))
   end
   must(db:exec(RESOLVE, TO_STATE[o.as], "decided by " .. o.actor, json.encode { by = o.actor, note = o.note }, o.run_id,
     o.subj, op.op))
@@ -51,11 +55,24 @@ local function check_elsewhere(db, subject, state)
     { subjects = { { object_id = subject.object_id, label = subject.label, run_id = other.run_id } } })
 end
 
+local KEEP = [[UPDATE op SET next_at = max(next_at, ?) WHERE run_id = ? AND subj = ? AND stage = ?
+  AND state = 'planned']]
+
+-- A stage that begins days later, for which a person waits or has waited, begins when it would have: who goes back for
+-- something of an earlier one does not wait anew.
+local function keep_wait(db, o, subject, stage)
+  local run = must(db:one("SELECT options_json FROM run WHERE run_id = ?", o.run_id))
+  local policy = (json.decode(run.options_json).stages or {})[subject.stage + 1] or {}
+  if stage >= subject.stage or (policy.wait or 0) == 0 then return end
+  must(db:exec(KEEP, math.max(subject.due_at, 1), o.run_id, o.subj, subject.stage))
+end
+
 -- Puts a person where a decision leaves him.
 local function put(db, o, subject, skipped)
   local state, stage = place(db, o)
   if skipped and state == "done" then state = "skipped" end
   check_elsewhere(db, subject, state)
+  keep_wait(db, o, subject, stage)
   subjects.place(db, o, state, stage)
   return state
 end
@@ -66,6 +83,9 @@ local function decide(db, o, subject)
   local skipped = not op and o.as == "skip"
   if skipped then subjects.skip_rest(db, o) end
   local state = subject.state
+  if not op and not skipped and ACTIVE[state] then -- what it waits for, it waits for
+    failure.raise("in_use", ("%s is %s: there is nothing to decide"):format(subject.label, state))
+  end
   if not op or o.as == "redo" or not ACTIVE[state] then state = put(db, o, subject, skipped) end
   return state, { kind = op and "op.resolved" or "subject.resolved", subj = o.subj, op = op and op.op or nil,
     data = { as = o.as, actor = o.actor, note = o.note, op_key = o.op_key, from = (op or subject).state } }

@@ -87,15 +87,23 @@ local function iterate(list)
   end
 end
 
+local LEFT = [[SELECT run_id, subj, object_id FROM subject WHERE run_id = ? AND (state IN ('ready','leased','waiting')
+  OR EXISTS (SELECT 1 FROM op o WHERE o.run_id = subject.run_id AND o.subj = subject.subj
+    AND o.state IN ('planned','intent','unknown','needs_approval')))]]
+
+-- Who has something left in the run that is undone, by id: also who waits for a person's work, and would go on with it.
+local function left_in(db, run_id)
+  local by_id = {}
+  for _, row in ipairs(run_id and must(db:all(LEFT, run_id)) or {}) do by_id[row.object_id] = row end
+  return by_id
+end
+
 -- Writes all subjects; returns how many, and what is most dangerous. Who is at work elsewhere is named, all at once.
 local function insert_subjects(db, journal, run, o)
-  local n, worst, elsewhere = 0, "safe", {}
+  local n, worst, elsewhere, left = 0, "safe", {}, left_in(db, o.undoes)
   for subject in iterate(o.subjects) do
+    if left[subject.object_id] then take_out(db, journal, o, left[subject.object_id]) end
     local other = subjects.active(db, run.tenant_id, subject.object_id)
-    if other and other.run_id == o.undoes then
-      take_out(db, journal, o, other)
-      other = nil
-    end
     if other then
       elsewhere[#elsewhere + 1] = { object_id = subject.object_id, label = subject.label, run_id = other.run_id }
     elseif #elsewhere == 0 then

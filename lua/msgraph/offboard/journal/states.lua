@@ -45,7 +45,7 @@ M.RELEASE = set "ready waiting needs_human done failed skipped"
 -- Whether an answer shows that the request was not carried out.
 local function was_refused(op, outcome)
   local status = outcome.http_status
-  return outcome.sent == false or status == 401 or status == 429
+  return outcome.sent == false or status == 401 or status == 407 or status == 429 or status == 509
     or status == 503 and outcome.retry_after_ms ~= nil and op.effect ~= "once" -- a gateway may say so after the fact
 end
 
