@@ -1,13 +1,11 @@
 --- `msgraph` with its waits cut short: what takes a service a minute to show takes a spec a fifth of a second, and a
 --- lease that lasts a minute lasts two seconds. The code is the code that ships; only the numbers are others.
 local actions = require "msgraph.offboard.actions"
-local apply = require "msgraph.offboard.apply"
 local outcome = require "msgraph.offboard.outcome"
 local recover = require "msgraph.offboard.recover"
 local worker = require "msgraph.offboard.journal.worker"
 
 worker.T_REQ, worker.SKEW, worker.LEASE, worker.BEAT, worker.GRACE = 500, 200, 2000, 500, 700
-apply.T_REQ = worker.T_REQ
 for _, action in ipairs(actions.list) do action.settle = 0.2 end
 recover.SETTLE = 0.2
 outcome.backoff = function() return 100 end

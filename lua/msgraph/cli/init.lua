@@ -23,7 +23,7 @@ M.EXITS = {
   auth        = { 30,  "authentication or a missing permission stopped it" },
   usage       = { 64,  "the command line, its files or the environment are wrong; nothing was sent" },
   internal    = { 70,  "a bug in msgraph" },
-  stopped     = { 75,  "stopped before its end: you said no, Ctrl-C, or what was done could not be written" },
+  stopped     = { 75,  "stopped before its end: you said no, Ctrl-C, it waits, or what was done could not be written" },
   interrupted = { 130, "interrupted by Ctrl-C; what was done and what to type next is printed" },
 }
 

@@ -18,6 +18,7 @@ local runs = require "msgraph.offboard.run"
 local secret = require "msgraph.offboard.secret"
 local store = require "msgraph.store"
 local task = require "msgraph.task"
+local workers = require "msgraph.offboard.journal.worker"
 
 local M = {}
 
@@ -25,9 +26,8 @@ local M = {}
 -- (20 writes a second) 16 would do; but 3,000 may go at once, and a crowd is to be locked out soon. Measured, with
 -- answers that take 0.2 s, on 885 writes for 300 people: 13 s with 16, 4 s with 64. In batches they took 5 s, with a
 -- third less CPU; but one that is lost leaves twenty operations unknown, and its parts share a time limit.
-M.CONCURRENCY = 64
-M.T_REQ = 30000 -- ms, one request with all that belongs to it
-M.GUARD_TTL = 300 -- seconds for which a plan is taken to be what is
+local CONCURRENCY <const> = 64
+local GUARD_TTL <const> = 300 -- seconds for which a plan is taken to be what is
 local LINGER <const> = 2000 -- ms that a person is kept claimed for, rather than given back until then
 local LATER <const> = 15 * 60 * 1000 -- who is due later than that is not waited for
 local LOOK_AGAIN <const> = 30 * 60 * 1000 -- for what has to be confirmed; a resume looks at once
@@ -150,7 +150,7 @@ local function drift(self, subject, ops, why)
   end
 end
 
-local function is_old(self) return os.time() - self.options.created_at > M.GUARD_TTL end
+local function is_old(self) return os.time() - self.options.created_at > GUARD_TTL end
 
 -- The person as a whole, where the plan is old.
 local function check_subject(self, subject)
@@ -166,7 +166,7 @@ end
 local function intend(self, subject, op)
   local desired = op.desired
   local attempt, err = self.intents:put { subj = subject.subj, op = op.op, method = desired.method, path = desired.path,
-    body_sha = desired.body and store.hash(desired.body), deadline = self.journal.clock() + M.T_REQ }
+    body_sha = desired.body and store.hash(desired.body), deadline = self.journal.clock() + workers.T_REQ }
   if not attempt then return nil, err end
   op.state, op.attempts, op.over_at, op.intent_at = "intent", attempt.n, attempt.over_at, store.now()
   return attempt
@@ -195,7 +195,7 @@ local function send(self, subject, op)
   local attempt, err = intend(self, subject, op)
   if not attempt then return failed(self, err) end
   local may
-  may, err = self.worker:margin(M.T_REQ)
+  may, err = self.worker:margin(workers.T_REQ)
   local out
   if may then
     out = outcome.of(op, actions.find(op.action), exchange(self, op, attempt), store.now())
@@ -426,7 +426,7 @@ local function beat(self)
 end
 
 local function claim(self)
-  local free = M.CONCURRENCY - self.active
+  local free = CONCURRENCY - self.active
   if self.stopping or free == 0 then return 0 end
   local claimed, err = self.worker:claim(free)
   if not claimed then

@@ -17,7 +17,7 @@ local json = require "msgraph.json"
 
 local M = {}
 
-M.FORMAT, M.VERSION = "msgraph-plan", 1
+local FORMAT <const>, VERSION <const> = "msgraph-plan", 1
 
 local function fail(code, message)
   return nil, errors.new { kind = "invalid", code = code, message = message }
@@ -55,7 +55,7 @@ end
 ---@return true? ok
 ---@return msgraph.Error? code "plan_file"
 function M.save(plan, path)
-  local header = { format = M.FORMAT, version = M.VERSION, people = #plan.people, plan_hash = plan.plan_hash }
+  local header = { format = FORMAT, version = VERSION, people = #plan.people, plan_hash = plan.plan_hash }
   local lines = { canonical.encode(header), plan.head }
   table.move(plan.people, 1, #plan.people, 3, lines)
   for _, approval in ipairs(plan.approvals) do lines[#lines + 1] = canonical.encode(approval) end
@@ -67,11 +67,11 @@ end
 
 local function header_of(path, line)
   local header = line and json.decode(line)
-  if type(header) ~= "table" or header.format ~= M.FORMAT then return fail("plan_file", path .. ": this is no plan") end
-  if math.type(header.version) ~= "integer" or header.version > M.VERSION then
+  if type(header) ~= "table" or header.format ~= FORMAT then return fail("plan_file", path .. ": this is no plan") end
+  if math.type(header.version) ~= "integer" or header.version > VERSION then
     return fail("plan_newer",
       ("%s: made by a newer msgraph (plan version %s, this one reads %d): apply it with that one")
-      :format(path, tostring(header.version), M.VERSION))
+      :format(path, tostring(header.version), VERSION))
   end
   return header
 end

@@ -3,8 +3,9 @@ local json = require "msgraph.json"
 
 local M = {}
 
---- The words of a recap, in order, and the states of operations each counts.
-M.WORDS = { "changed", "unchanged", "verified", "submitted", "skipped", "drifted", "approval", "human", "failed" }
+-- The words of a recap, in order, and the states of operations each counts.
+local WORDS <const> = { "changed", "unchanged", "verified", "submitted", "skipped", "drifted", "approval", "human",
+  "failed" }
 local STATE = { needs_approval = "approval", needs_human = "human" }
 -- Of a run that is not at its end.
 local OPEN = { "planned", "intent", "unknown" }
@@ -15,7 +16,7 @@ local OPEN = { "planned", "intent", "unknown" }
 function M.recap(ops)
   local by_word, out = {}, {}
   for state, count in pairs(ops) do by_word[STATE[state] or state] = count end
-  for i, word in ipairs(M.WORDS) do out[i] = ("%s=%d"):format(word, by_word[word] or 0) end
+  for i, word in ipairs(WORDS) do out[i] = ("%s=%d"):format(word, by_word[word] or 0) end
   local unknown = (ops.unknown or 0) + (ops.intent or 0)
   if unknown > 0 then out[#out + 1] = ("unknown=%d"):format(unknown) end
   if ops.planned then out[#out + 1] = ("left=%d"):format(ops.planned) end

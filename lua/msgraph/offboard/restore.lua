@@ -18,7 +18,7 @@ local task = require "msgraph.task"
 
 local M = {}
 
-M.EXPIRES = 86400 -- seconds: who changed something since may be right
+local EXPIRES <const> = 86400 -- seconds: who changed something since may be right
 
 local DANGER <const> = "disruptive" -- of giving somebody rights: it wants an approval
 
@@ -307,7 +307,7 @@ local function body_of(o, status, people, selection)
   return {
     tenant_id = status.run.tenant_id, endpoint = o.client.endpoint, workflow = options.workflow,
     restore = { run_id = o.run_id, journal = o.journal.path }, params = {}, selection = selection:plain(),
-    created_at = now, expires_at = now + M.EXPIRES, created_by = me and me.userPrincipalName or "an application",
+    created_at = now, expires_at = now + EXPIRES, created_by = me and me.userPrincipalName or "an application",
     stages = stages_of(options), limits = { waves = json.array(ends), halt = options.halt or {} },
     permissions = permissions_of(people), duplicates = json.array {}, unmatched = json.array {}, summary = summary,
     subjects = list,

@@ -9,7 +9,7 @@ local errors = require "msgraph.errors"
 
 local M = {}
 
-M.COLUMNS = { "run", "operation", "key", "status", "message", "time", "by" }
+local COLUMNS <const> = { "run", "operation", "key", "status", "message", "time", "by" }
 
 local function columns_of(head)
   local at = {}
@@ -17,7 +17,7 @@ local function columns_of(head)
     if at[name] then return nil, ("the column '%s' is there twice"):format(name) end
     at[name] = i
   end
-  for _, name in ipairs(M.COLUMNS) do
+  for _, name in ipairs(COLUMNS) do
     if not at[name] then return nil, ("the column '%s' is missing"):format(name) end
   end
   return at

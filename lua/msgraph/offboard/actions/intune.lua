@@ -44,6 +44,13 @@ local function stays(ctx, device, other)
   if ctx:has_op(other, device.id) then return "skipped", ("%s is left to %s"):format(device.deviceName, other) end
 end
 
+local function probe_of(action)
+  return function(g, op, since)
+    local device = g.get("/deviceManagement/managedDevices/%s", op.target_id, intune.STATE)
+    return intune.has_left(g, device, since, action)
+  end
+end
+
 -- ---- retire -------------------------------------------------------------------------------------
 
 local retire = {
@@ -65,10 +72,7 @@ function retire.plan(ctx, opts)
   end)
 end
 
-function retire.probe(g, op, since)
-  local device = g.get("/deviceManagement/managedDevices/%s", op.target_id, intune.STATE)
-  return intune.has_left(g, device, since, "retire")
-end
+retire.probe = probe_of "retire"
 
 -- ---- wipe ---------------------------------------------------------------------------------------
 
@@ -106,10 +110,7 @@ function wipe.plan(ctx, opts)
   end)
 end
 
-function wipe.probe(g, op, since)
-  local device = g.get("/deviceManagement/managedDevices/%s", op.target_id, intune.STATE)
-  return intune.has_left(g, device, since, "wipe")
-end
+wipe.probe = probe_of "wipe"
 
 -- ---- lock ---------------------------------------------------------------------------------------
 

@@ -14,20 +14,21 @@
 --   worker:leave()
 --
 -- What may follow what is states.lua's, the lease worker.lua's, waves and halting run.lua's, what is decided beside the
--- engine decisions.lua's, the SQL that is SQLite's own sqlite.lua's. No body, no token and no password is ever written
--- here: bodies go by their hash, and what is to be changed goes as the plan shows it. The world's failures are
--- `nil, err`; what only a mistake of the engine can ask for raises.
+-- engine decisions.lua's, how people and operations are read reading.lua's, the SQL that is SQLite's own sqlite.lua's.
+-- No body, no token and no password is ever written here: bodies go by their hash, and what is to be changed goes as
+-- the plan shows it. The world's failures are `nil, err`; what only a mistake of the engine can ask for raises.
 local core = require "msgraph.core"
 local decisions = require "msgraph.offboard.journal.decisions"
-local emergency = require "msgraph.offboard.journal.emergency"
 local events = require "msgraph.offboard.journal.events"
 local failure = require "msgraph.offboard.journal.failure"
 local json = require "msgraph.json"
 local progress = require "msgraph.offboard.journal.progress"
+local reading = require "msgraph.offboard.journal.reading"
 local run = require "msgraph.offboard.journal.run"
 local schema = require "msgraph.offboard.journal.schema"
 local states = require "msgraph.offboard.journal.states"
 local store = require "msgraph.store"
+local taking_in = require "msgraph.offboard.journal.taking_in"
 local workers = require "msgraph.offboard.journal.worker"
 
 local M = {}
@@ -277,141 +278,28 @@ function Journal:confirm(o) return decisions.confirm(self, o) end
 
 -- ---- emergency files ----------------------------------------------------------------------------------
 
-local function take_line(self, db, item, told)
-  local subject = must(db:one("SELECT owner, epoch FROM subject WHERE run_id = ? AND subj = ?", item.run_id, item.subj))
-  local op = self:read_op(db, item.run_id, item.subj, item.op)
-  if not subject or not op then failure.raise("unknown_id", "the emergency file names what is not in this journal") end
-  local current = subject.owner == item.worker_id and subject.epoch == item.epoch and op.attempts == item.n
-    and op.state == "intent"
-  if not workers.fill(db, item, item.run_id, item.worker_id, not current) then return 0 end
-  if current then workers.move(db, item.run_id, item, op) end
-  told[#told + 1] = workers.outcome_event(item, op, item.worker_id, not current)
-  return 1
-end
-
-local function check_over(self, db, worker_id)
-  local w = must(db:one("SELECT * FROM worker WHERE worker_id = ?", worker_id))
-  if w and w.state == "alive" and not workers.is_dead(self, w, self.clock()) then
-    failure.raise("in_use", ("worker %s is still at work: its file is taken in when it has ended"):format(worker_id))
-  end
-end
-
 --- Takes the outcomes of an emergency file in, and removes it. What was taken in before is not taken in again.
 ---@param path string
 ---@return integer? count outcomes that were new
 ---@return msgraph.Error? err unknown_id, journal_damaged, in_use, and what may be wrong with the journal
-function Journal:take_in(path)
-  local count, err = self:transact(function(db)
-    local lines, n, seen = emergency.read(self, path), 0, {}
-    for _, item in ipairs(lines) do
-      if not seen[item.worker_id] then check_over(self, db, item.worker_id) end
-      seen[item.worker_id] = true
-      self:lock_run(db, item.run_id)
-      local told = {}
-      n = n + take_line(self, db, item, told)
-      events.append(db, item.run_id, told)
-    end
-    return n
-  end)
-  if count then os.remove(path) end
-  return count, err
-end
-
-local WITHOUT_OUTCOME = "SELECT DISTINCT worker_id FROM attempt WHERE run_id = ? AND outcome IS NULL"
+function Journal:take_in(path) return taking_in.file(self, path) end
 
 --- The emergency files of a run that hold something not yet taken in.
 ---@return string[]? paths
 ---@return msgraph.Error?
-function Journal:emergencies(run_id)
-  return self:look(function(db)
-    local paths = {}
-    for _, row in ipairs(must(db:all(WITHOUT_OUTCOME, run_id))) do
-      local path = emergency.path_of(self, row.worker_id)
-      local file = io.open(path, "rb")
-      if file then
-        file:close()
-        paths[#paths + 1] = path
-      end
-    end
-    return paths
-  end)
-end
+function Journal:emergencies(run_id) return taking_in.files(self, run_id) end
 
 -- ---- reading ------------------------------------------------------------------------------------------
 
-local LAST = [[SELECT o.*, a.over_at, a.outcome, a.late, a.http_status, a.graph_code, a.graph_request_id,
-  a.retry_after_ms, a.intent_at, a.client_request_id, w.boot_id FROM op o
-  LEFT JOIN attempt a ON a.run_id = o.run_id AND a.subj = o.subj AND a.op = o.op AND a.n = o.attempts
-  LEFT JOIN worker w ON w.worker_id = a.worker_id WHERE o.run_id = ? AND o.subj = ?]]
-
--- over_at of another start of the machine becomes one of this: what was sent before it is over by then.
-local function of_this_boot(self, row)
-  if row.boot_id and row.boot_id ~= self.boot_id then row.over_at = M.T_REQ end
-  row.boot_id = nil
-  return row
-end
-
 -- One operation with the last attempt's over_at and outcome.
-function Journal:read_op(db, run_id, subj, op)
-  local row = must(db:one(LAST .. " AND o.op = ?", run_id, subj, op))
-  return row and of_this_boot(self, row)
-end
-
-local function decode(row, names)
-  for _, name in ipairs(names) do
-    local text = row[name .. "_json"]
-    row[name .. "_json"], row[name] = nil, text and json.decode(text)
-  end
-  return row
-end
-
-local OP_JSON = { "deps", "desired", "guard", "inverse", "evidence" }
-
----@class msgraph.journal.Subject
----@field run_id string
----@field subj integer
----@field object_id string
----@field label string
----@field epoch integer
----@field wave integer
----@field stage integer
----@field takeovers integer
----@field guard table
----@field before_sha? string
----@field ops msgraph.journal.Op[] all of them, in order
-
----@class msgraph.journal.Op as NewOp, and
----@field op integer
----@field state string
----@field attempts integer how often it was intended
----@field next_at integer Unix ms before which it is not to be tried
----@field reason? string
----@field evidence? table
----@field over_at? integer of the last attempt: ms of journal.clock from which on it can not be carried out any more.
----   To settle `unknown`, read after that (and what the service takes to show it), and give read_at to settle
----@field outcome? string of the last attempt; nil: it is not known
----@field late? integer 1: the outcome came from a worker that had been taken for dead
+function Journal:read_op(db, run_id, subj, op) return reading.op(self, db, run_id, subj, op) end
 
 -- A claimed subject's row with its operations.
-function Journal:read_subject(db, row)
-  local subject = decode(row, { "guard" })
-  subject.ops = must(db:all(LAST .. " ORDER BY o.op", subject.run_id, subject.subj))
-  for _, op in ipairs(subject.ops) do decode(of_this_boot(self, op), OP_JSON) end
-  return subject
-end
+function Journal:read_subject(db, row) return reading.subject(self, db, row) end
 
 --- A run's people in order, one at a time, each with its operations. Raises where the journal can not be read.
 ---@return fun(): msgraph.journal.Subject?
-function Journal:subjects(run_id)
-  local last = 0
-  return function()
-    local row = must(self.db:one([[SELECT * FROM subject WHERE run_id = ? AND subj > ? ORDER BY subj LIMIT 1]], run_id,
-      last))
-    if not row then return nil end
-    last = row.subj
-    return self:read_subject(self.db, row)
-  end
-end
+function Journal:subjects(run_id) return reading.subjects(self, run_id) end
 
 --- Every time something of a subject was sent, in order.
 ---@return table[]? attempts
@@ -439,48 +327,12 @@ function Journal:verify_events(run_id)
   end)
 end
 
-local PEOPLE = "SELECT state, count(*) AS n FROM subject WHERE run_id = ? GROUP BY state"
-
-local function count_subjects(db, run_id)
-  local out = {}
-  for _, row in ipairs(must(db:all(PEOPLE, run_id))) do out[row.state] = row.n end
-  return out
-end
-
-local STAGES = "SELECT stage, state, count(*) AS n FROM op WHERE run_id = ? GROUP BY stage, state ORDER BY stage"
-
--- Operations by stage and state, and by state in all.
-local function count_ops(db, run_id)
-  local stages, total = {}, {}
-  for _, row in ipairs(must(db:all(STAGES, run_id))) do
-    local last = stages[#stages]
-    if not last or last.stage ~= row.stage then
-      last = { stage = row.stage, ops = {} }
-      stages[#stages + 1] = last
-    end
-    last.ops[row.state] = row.n
-    total[row.state] = (total[row.state] or 0) + row.n
-  end
-  return stages, total
-end
-
 --- Where a run stands.
 ---@return { run: table, plan: table, ops: table<string, integer>,
 ---   stages: { stage: integer, ops: table<string, integer> }[], subjects: table<string, integer>,
 ---   workers: table[], next_due_at: integer? }? status workers: those not known to be dead
 ---@return msgraph.Error? err unknown_id
-function Journal:status(run_id)
-  return self:look(function(db)
-    local row = self:lock_run(db, run_id)
-    local stages, ops = count_ops(db, run_id)
-    return { run = decode(row, { "options" }), stages = stages, ops = ops,
-      plan = decode(must(db:one("SELECT * FROM plan WHERE plan_id = ?", row.plan_id)), { "params", "summary" }),
-      subjects = count_subjects(db, run_id),
-      workers = must(db:all("SELECT * FROM worker WHERE run_id = ? AND state = 'alive' ORDER BY started_at", run_id)),
-      next_due_at = must(db:one([[SELECT min(due_at) AS at FROM subject WHERE run_id = ?
-        AND state IN ('ready','waiting')]], run_id)).at }
-  end)
-end
+function Journal:status(run_id) return reading.status(self, run_id) end
 
 --- How far a run is, to be watched. Costs a walk over its operations.
 ---@param run_id string

@@ -8,8 +8,6 @@ local M = {}
 --- From least to most; an approval names the highest it covers.
 M.DANGER = { safe = 1, disruptive = 2, destructive = 3, irreversible = 4 }
 
-M.EFFECTS = { read = true, converge = true, command = true, once = true }
-
 local function set(text)
   local names = {}
   for name in text:gmatch "%S+" do names[name] = true end
