@@ -2,7 +2,7 @@
 --- Many requests in few: `client:batch`, and what `graph.map` with `batch` does for single calls.
 --
 -- What may travel together is decided in batch/plan.lua, how a request looks as a part in batch/part.lua,
--- what becomes of it in batch/engine.lua.
+-- what becomes of it in batch/engine.lua and batch/landing.lua.
 local config = require "msgraph.config"
 local engines = require "msgraph.batch.engine"
 local errors = require "msgraph.errors"

@@ -138,6 +138,17 @@ function M.item(request, endpoint, engine, deadline)
   }
 end
 
+--- The request of an item as a call of its own: it is its maker's, who may send it again.
+---@param item msgraph.batch.Item
+---@param deadline number seconds
+---@return msgraph.core.Request
+function M.alone(item, deadline)
+  local request = {}
+  for name, value in pairs(item.request) do request[name] = value end
+  request.deadline = deadline
+  return request
+end
+
 local function place_of(wanted, batch)
   for i, item in ipairs(batch) do
     if item == wanted then return i end
