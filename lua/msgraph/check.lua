@@ -6,6 +6,7 @@
 -- answer to that read, a refusal as well, also shows that Graph is there, and what time it is there.
 local core = require "msgraph.core"
 local http_date = require "msgraph.http_date"
+local permissions = require "msgraph.permissions"
 local response = require "msgraph.response"
 
 local M = {}
@@ -81,13 +82,6 @@ local NEEDS = {
   { "--wait, --dry-run", "warning", { DEVICES .. "Read.All", DEVICES .. "ReadWrite.All" } },
 }
 
-local function holds(granted, wanted)
-  for _, name in ipairs(wanted) do
-    if granted[name] then return true end
-  end
-  return false
-end
-
 local function advice_for(client)
   local url = client.opened.consent_url
   return url and "add it to the app registration, then have an administrator open " .. url
@@ -116,7 +110,7 @@ function M.permissions(client, who)
   end
   local checks, granted = {}, granted_to(who)
   for i, need in ipairs(NEEDS) do
-    local ok = holds(granted, need[3])
+    local ok = permissions.suffice(granted, need[3])
     checks[i] = { name = "permissions", state = ok and "ok" or need[2], granted = granted,
       message = ("%s: %s%s"):format(need[1], need[3][1], ok and "" or " is missing"),
       hint = not ok and advice_for(client) or nil }

@@ -128,4 +128,15 @@ function M.ids(name)
   return nil
 end
 
+--- Whether what a token was granted has one of the permissions that would do.
+---@param granted table<string, any> by name
+---@param any string[]
+---@return boolean
+function M.suffice(granted, any)
+  for _, name in ipairs(any) do
+    if granted[name] then return true end
+  end
+  return false
+end
+
 return M

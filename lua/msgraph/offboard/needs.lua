@@ -42,13 +42,6 @@ local function each_call(body, call)
   end
 end
 
-local function holds(granted, wanted)
-  for _, name in ipairs(wanted) do
-    if granted[name] then return true end
-  end
-  return false
-end
-
 -- The kind of token, and what it was granted.
 local function granted_to(who)
   local kind = #who.scopes > 0 and "delegated" or "application"
@@ -69,7 +62,7 @@ function M.missing(plan, who)
   each_call(plan.body, function(action, method, path)
     local needs = permissions.find(method, path)
     local call = needs and needs.method .. " " .. needs.path
-    if not needs or seen[action .. call] or holds(granted, needs.all[kind]) then return end
+    if not needs or seen[action .. call] or permissions.suffice(granted, needs.all[kind]) then return end
     seen[action .. call] = true
     missing[#missing + 1] = { action = action, call = call, least = needs.least[kind], any = needs.all[kind] }
   end)
