@@ -117,8 +117,8 @@ local function keep(round, items)
   end
 end
 
--- Gathers pages into `self.round`, which outlives a page that cannot be had. Until the last of them nothing is
--- handed out, so both checkpoints stay where the round began.
+-- Gathers pages into `self.round`, which outlives a page that cannot be had. Both checkpoints stay where the round
+-- began: what is left in the middle is read anew.
 local function gather_round(self)
   local walk = self.walk
   while true do
@@ -136,12 +136,15 @@ local function gather_round(self)
   end
 end
 
--- All items of a round; nil at the end.
+-- All items of a round; nil at the end, behind the last of them.
 local function read_round(self)
   gather_round(self)
   local round, items = self.round, {}
-  if not round then return nil end
-  self.round, self.behind = nil, self.walk.checkpoint
+  if not round then
+    self.behind = self.walk.checkpoint
+    return nil
+  end
+  self.round = nil
   for _, item in ipairs(round.kept) do items[#items + 1] = item or nil end
   return items
 end

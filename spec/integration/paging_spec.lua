@@ -435,6 +435,17 @@ describe("delta", function()
     assert.is_nil(other()) -- a part of a round is none
   end)
 
+  it("reads a gathered round anew that was left in the middle", function()
+    local users = client:delta("/users/delta", { dedupe = "last" })
+    for _ = 1, 2 do assert.is_table(users()) end
+    assert.is_nil(users.checkpoint)
+    users:close()
+    assert.is_nil(users.checkpoint)
+    local all <close> = client:delta("/users/delta", { dedupe = "last", from = users.checkpoint })
+    assert.equal(50, #changes_of(all))
+    assert.is_string(all.checkpoint.delta)
+  end)
+
   it("hands out checkpoints page by page", function()
     local checkpoint
     for page in client:pages("/users/delta", { headers = { Prefer = "odata.maxpagesize=20" } }) do

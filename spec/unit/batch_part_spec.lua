@@ -121,7 +121,8 @@ describe("a part of an answer", function()
 
   it("is found by its place, in any order; what is none is left out", function()
     local parts = read [[{"responses":[{"id":"2","status":204},{"id":"1","status":200,"body":{"a":1}},7,null,
-      {"id":"x","status":200},{"id":"3"},{"status":200},{"id":"2","status":500},{"id":"21","status":200}]}]]
+      {"id":"x","status":200},{"id":"3"},{"status":200},{"id":"2","status":500},{"id":"21","status":200},
+      {"id":"4","status":0},{"id":"5","status":102},{"id":"6","status":4294967496}]}]]
     assert.equal(204, part.read(parts[2], outer).status)
     assert.same({ a = 1 }, part.read(parts[1], outer).value)
     for i = 3, 20 do assert.is_false(parts[i]) end

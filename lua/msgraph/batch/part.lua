@@ -176,7 +176,7 @@ end
 -- ---- in ---------------------------------------------------------------------------------------
 
 --- Gives each item its part of an answer, `answer`; false where there is none. What is no part of the
---- batch is left out; of two with one id the first counts.
+--- batch, or has no status of an answer, is left out; of two with one id the first counts.
 ---@param outer msgraph.core.Response
 ---@param batch msgraph.batch.Item[]
 ---@return boolean ok false: this is not the answer to a batch
@@ -188,7 +188,7 @@ function M.match(outer, batch)
   for i = 1, #list do
     local part = list[i]
     local status = type(part) == "table" and type(part.status) == "number" and tointeger(part.status)
-    local item = status and batch[PLACES[part.id]]
+    local item = status and status >= 200 and status < 600 and batch[PLACES[part.id]]
     if item and not item.answer then
       part.status, item.answer = status, part
     end
