@@ -414,6 +414,17 @@ describe("devices.delete_records", function()
     end
   end)
 
+  it("is content with a device that Intune has let go of since the plan, and deletes the rest of it", function()
+    local t <close> = catalogue.start()
+    local phone = a.intune.retire { where = function(device) return device.platform == "iOS" end }
+    local who = "ayse.yilmaz@contoso.com"
+    catalogue.apply(t, catalogue.plan(t, { phone }, who))
+    t.tenant:advance(30 * 86400)
+    local plan = catalogue.plan(t, { records { pending = true } }, who)
+    assert(t.client:delete(plan.body.subjects[1].ops[1].desired.path))
+    assert.same({ "unchanged", "changed" }, (catalogue.apply(t, plan)))
+  end)
+
   it("waits with what needs something that waits for a second administrator", function()
     local t <close> = catalogue.start()
     local who = "ayse.yilmaz@contoso.com"

@@ -38,6 +38,7 @@ function M.run(args)
   subj, n = math.tointeger(tonumber(subj or args.op)), math.tointeger(tonumber(n))
   if not subj then return "usage", "an operation is named as in the report: 17.4" end
   if not n and args.as == "done" then return "usage", "done is said of an operation, 17.4, not of a person" end
+  if not utf8.len(args.note) then return "usage", "--note: it is not UTF-8" end
   local journal <close>, err = runs.open_journal(args)
   if not journal then return runs.ending(err) end
   local run_id, outcome, message = runs.find(journal, args.run)

@@ -36,6 +36,7 @@ local TICK <const> = 1 -- seconds after which it is looked for what other proces
 local OPEN = { planned = true, unknown = true }
 local A_PERSONS = { needs_human = true, needs_approval = true }
 local WELL = { changed = true, unchanged = true, verified = true, submitted = true }
+local GONE <const> = "it is gone"
 local STOPPED = {} -- what a step returns when nothing more may be sent
 
 ---@class msgraph.offboard.Engine
@@ -126,7 +127,7 @@ end
 -- where a replica may have answered that does not know of our own writes.
 local function broken(self, guard, subject)
   local body, err = self.client:get(guard.path)
-  if err and err.kind == "not_found" then return not guard.gone and "it is gone" or nil end
+  if err and err.kind == "not_found" then return not guard.gone and GONE or nil end
   if err then return nil, err end
   if guard.gone then return guard.gone end
   for name, planned in pairs(guard.expect) do
@@ -256,6 +257,13 @@ local function why_not(self, subject, op)
   return nil, err
 end
 
+-- What a guard that does not hold makes of an operation: what was to be deleted, and is gone, is as it should be.
+local function state_of(op, why)
+  local is_its_own = op.desired.method == "DELETE" and (op.guard.path or ""):match "^[^?]*" == op.desired.path
+  if why == GONE and is_its_own then return "unchanged" end
+  return op.guard.gone and "needs_human" or "drifted"
+end
+
 local function attempt_op(self, subject, op)
   if self.stopping then return STOPPED end
   if op.next_at > store.now() then return op.next_at end
@@ -271,7 +279,7 @@ local function attempt_op(self, subject, op)
   local why, err = why_not(self, subject, op)
   if err then return unread(self, err) end
   if why then
-    return settle(self, subject, op, { state = op.guard.gone and "needs_human" or "drifted", reason = why })
+    return settle(self, subject, op, { state = state_of(op, why), reason = why })
   end
   if self.stopping then return STOPPED end
   return send(self, subject, op)

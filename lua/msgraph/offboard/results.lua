@@ -62,6 +62,7 @@ local function row_of(record, columns, width)
 end
 
 local function results_of(text, run_id, work)
+  if not utf8.len(text) or text:find("\0", 1, true) then return nil, "it is not UTF-8: save it as CSV UTF-8" end
   local records, reason = csv.parse(text)
   if not records then return nil, reason end
   if not records[1] then return nil, "it is empty" end
