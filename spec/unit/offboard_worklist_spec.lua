@@ -207,7 +207,7 @@ describe("results", function()
     { "", "it is empty" },
     { "run,operation,key,status,message,time\n", "line 1: the column 'by' is missing" },
     { HEAD .. ",key\n", "line 1: the column 'key' is there twice" },
-    { "\xFF\xFEr\0u\0n\0", "line 1: this is UTF-16; save it as UTF-8" },
+    { "\xFF\xFEr\0u\0n\0", "it is not UTF-8: save it as CSV UTF-8" },
   } do
     it(("that %s are refused"):format(case[2]), function()
       local j <close>, run = open_run()

@@ -8,7 +8,7 @@ local actions = require "msgraph.offboard.actions"
 local commit = require "msgraph.offboard.commit"
 local errors = require "msgraph.errors"
 local gate = require "msgraph.offboard.gate"
-local json = require "msgraph.json"
+local guards = require "msgraph.offboard.guards"
 local loop = require "msgraph.loop"
 local observers = require "msgraph.offboard.observers"
 local outcome = require "msgraph.offboard.outcome"
@@ -16,6 +16,7 @@ local pace = require "msgraph.offboard.pace"
 local recover = require "msgraph.offboard.recover"
 local runs = require "msgraph.offboard.run"
 local secret = require "msgraph.offboard.secret"
+local states = require "msgraph.offboard.journal.states"
 local store = require "msgraph.store"
 local task = require "msgraph.task"
 local workers = require "msgraph.offboard.journal.worker"
@@ -35,8 +36,6 @@ local TICK <const> = 1 -- seconds after which it is looked for what other proces
 
 local OPEN = { planned = true, unknown = true }
 local A_PERSONS = { needs_human = true, needs_approval = true }
-local WELL = { changed = true, unchanged = true, verified = true, submitted = true }
-local GONE <const> = "it is gone"
 local STOPPED = {} -- what a step returns when nothing more may be sent
 
 ---@class msgraph.offboard.Engine
@@ -86,59 +85,6 @@ end
 
 -- ---- guards -------------------------------------------------------------------------------------
 
-local function same(a, b)
-  if a == json.null then a = nil end
-  if b == json.null then b = nil end
-  return a == b
-end
-
--- The values a property may have: as planned, or as operations of this run have set it or may have.
-local function allowed(subject, name, planned)
-  local values = { planned }
-  for _, op in ipairs(subject.ops) do
-    local set = op.desired.sets and op.desired.sets[name]
-    if set ~= nil and WELL[op.state] then
-      values = { set }
-    elseif set ~= nil and op.attempts > 0 then
-      values[#values + 1] = set
-    end
-  end
-  return values
-end
-
-local function holds(subject, name, planned, found)
-  for _, value in ipairs(subject and allowed(subject, name, planned) or { planned }) do
-    if same(value, found) then return true end
-  end
-  return false
-end
-
--- Until when a read may not show yet what this run has set, Unix ms.
-local function shown_from(subject, name)
-  local from = 0
-  for _, op in ipairs(subject and subject.ops or {}) do
-    local has_set = op.desired.sets and op.desired.sets[name] ~= nil and op.attempts > 0
-    if has_set then from = math.max(from, (op.intent_at or 0) + math.ceil(recover.settle_of(op) * 1000)) end
-  end
-  return from
-end
-
--- Why a guard does not hold; nil, nil when it does; nil, err when it could not be read; nil, nil and when to read again
--- where a replica may have answered that does not know of our own writes.
-local function broken(self, guard, subject)
-  local body, err = self.client:get(guard.path)
-  if err and err.kind == "not_found" then return not guard.gone and GONE or nil end
-  if err then return nil, err end
-  if guard.gone then return guard.gone end
-  for name, planned in pairs(guard.expect) do
-    if not holds(subject, name, planned, body[name]) then
-      local from = shown_from(subject, name)
-      if from > store.now() then return nil, nil, from end
-      return ("%s is not what it was when this was planned"):format(name)
-    end
-  end
-end
-
 -- A read that failed: nothing can be said, so nothing is done. Later, or not at all where it is refused.
 local function unread(self, err)
   if err.kind == "auth" or err.kind == "forbidden" or err.kind == "invalid" then return failed(self, err) end
@@ -156,7 +102,7 @@ local function is_old(self) return os.time() - self.options.created_at > GUARD_T
 -- The person as a whole, where the plan is old.
 local function check_subject(self, subject)
   if not subject.guard.path or not is_old(self) then return end
-  local why, err, again_at = broken(self, subject.guard, subject)
+  local why, err, again_at = guards.broken(self.client, subject.guard, subject)
   if err then return unread(self, err) end
   if again_at then return again_at end
   if why then return drift(self, subject, subject.ops, why) end
@@ -242,7 +188,7 @@ end
 local function unmet(subject, op)
   for _, key in ipairs(op.deps) do
     for _, other in ipairs(subject.ops) do
-      if other.op_key == key and not WELL[other.state] then return other end
+      if other.op_key == key and not states.WELL[other.state] then return other end
     end
   end
 end
@@ -250,18 +196,11 @@ end
 -- Why an operation is not to be sent: its guard does not hold, or, of what undoes another, somebody has changed that
 -- since the plan was made (looked at when that is old, or would make a second one). Nil, err: it could not be read.
 local function why_not(self, subject, op)
-  if op.guard.path then return broken(self, op.guard) end
+  if op.guard.path then return guards.broken(self.client, op.guard) end
   if not op.desired.undoes or op.attempts > 0 or op.effect ~= "once" and not is_old(self) then return nil end
   local answer, err = recover.probe(self.client, subject, op, self.workflow)
   if answer == "yes" then return "it is no longer as the run left it" end
   return nil, err
-end
-
--- What a guard that does not hold makes of an operation: what was to be deleted, and is gone, is as it should be.
-local function state_of(op, why)
-  local is_its_own = op.desired.method == "DELETE" and (op.guard.path or ""):match "^[^?]*" == op.desired.path
-  if why == GONE and is_its_own then return "unchanged" end
-  return op.guard.gone and "needs_human" or "drifted"
 end
 
 local function attempt_op(self, subject, op)
@@ -279,7 +218,7 @@ local function attempt_op(self, subject, op)
   local why, err = why_not(self, subject, op)
   if err then return unread(self, err) end
   if why then
-    return settle(self, subject, op, { state = state_of(op, why), reason = why })
+    return settle(self, subject, op, { state = guards.state_of(op, why), reason = why })
   end
   if self.stopping then return STOPPED end
   return send(self, subject, op)

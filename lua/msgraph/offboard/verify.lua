@@ -8,7 +8,6 @@ local M = {}
 
 local SKEW <const> = 120 -- seconds
 
-local DONE = { changed = true, unchanged = true, verified = true, submitted = true }
 local AT_ONCE <const> = 500 -- operations a transaction
 
 ---@class msgraph.offboard.Finding
@@ -38,7 +37,7 @@ function M.run(o)
   local items, planned_at = {}, o.journal:status(o.run_id).run.options.created_at * 1000
   for subject in o.journal:subjects(o.run_id) do
     for _, op in ipairs(subject.ops) do
-      if DONE[op.state] or op.state == "needs_human" then
+      if states.WELL[op.state] or op.state == "needs_human" then
         op.intent_at = op.intent_at or planned_at -- a person may have done it since then
         items[#items + 1] = { subject = subject, op = op }
       end

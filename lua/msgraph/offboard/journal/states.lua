@@ -105,4 +105,7 @@ function M.may(op, outcome)
   return true
 end
 
+--- Of an operation that has done its part: what needs it may begin.
+M.WELL = { changed = true, unchanged = true, verified = true, submitted = true }
+
 return M
