@@ -26,10 +26,10 @@ end
 -- In lower case, without host and query; "members('id')" is two, and a cast is none.
 local function segments_of(target)
   local path = target:gsub("^%a[%w+.-]*://[^/]*", ""):gsub("[?#].*$", "")
-  path = decode(path):lower():gsub("%(([^()]*)%)", "/%1")
+  path = decode(path):lower():gsub("%b()", function(key) return "/" .. key:sub(2, -2) end)
   local segments = {}
   for segment in path:gmatch("[^/]+") do
-    if not segment:find("^[%w.]*graph%.%w+$") then segments[#segments + 1] = segment end
+    if segment ~= "." and not segment:find("^[%w.]*graph%.%w+$") then segments[#segments + 1] = segment end
   end
   return segments
 end
@@ -46,12 +46,24 @@ local function link_of(target)
   return link
 end
 
+-- What stands under a name, in whatever letter case: who reads it may not mind the case.
+local function fields(object, name)
+  local found = {}
+  for key, value in pairs(type(object) == "table" and object or {}) do
+    if type(key) == "string" and key:lower() == name then found[#found + 1] = value end
+  end
+  return found
+end
+
 -- The requests of a raw $batch.
 local function batch_items(target, body)
   if not decode(target):lower():find("$batch", 1, true) then return {} end
-  if type(body) == "string" then body = json.decode(body) end
-  local items = type(body) == "table" and body.requests
-  return type(items) == "table" and items or {}
+  if type(body) == "string" then body = json.decode((body:gsub("^\xEF\xBB\xBF", ""))) end
+  local items = {}
+  for _, list in ipairs(fields(body, "requests")) do
+    if type(list) == "table" then table.move(list, 1, #list, #items + 1, items) end
+  end
+  return items
 end
 
 local WHY = "'%s' has no /$ref at its end: it would delete the object at the end of '%s' itself, the user or group and "
@@ -72,8 +84,12 @@ function M.mistake(method, target, body)
     return nil
   end
   for _, item in ipairs(batch_items(target, body)) do
-    local reason = type(item) == "table" and M.mistake(item.method, item.url)
-    if reason then return reason end
+    for _, inner in ipairs(fields(item, "method")) do
+      for _, url in ipairs(fields(item, "url")) do
+        local reason = M.mistake(inner, url)
+        if reason then return reason end
+      end
+    end
   end
 end
 

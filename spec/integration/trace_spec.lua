@@ -247,7 +247,8 @@ describe("a capture", function()
     local path = file "jsonl"
     local sent = { displayName = "shown 1", wifi = { { preSharedKey = "s3cr3t", ssid = "shown 2" } }, devicePin = 93737,
       clientSecretValue = { "s3cr3t" }, newPassphrase = "s3cr3t", x = { refreshTokens = { a = { "s3cr3t" } } },
-      keyId = "shown 3", code = "shown 4", ["@microsoft.graph.downloadUrl"] = "https://x.example/s3cr3t" }
+      keyId = "shown 3", code = "shown 4", ["@microsoft.graph.downloadUrl"] = "https://x.example/s3cr3t",
+      azureStorageUri = "https://x.example/?sig=s3cr3t" }
     local server <close> = answering(helper.json_answer("200 OK", json.encode(sent)))
     local client <close> = helper.client(server.endpoint, { capture = path })
     assert(client:patch("/users/1", sent))
@@ -256,6 +257,15 @@ describe("a capture", function()
     assert.is_nil(text:find("93737", 1, true))
     for i = 1, 4 do assert.equal(2, select(2, text:gsub("shown " .. i, ""))) end
     assert.same(sent, (client:patch("/users/1", sent))) -- what travels is as it was
+  end)
+
+  it("hides what a request for a key answers", function()
+    local path = file "jsonl"
+    local server <close> = answering(helper.json_answer("200 OK", '{"value":"s3cr3t"}'))
+    local client <close> = helper.client(server.endpoint, { capture = path })
+    assert(client:get("/deviceManagement/managedDevices/1/getFileVaultKey"))
+    assert.is_nil(helper.read_file(path):find("s3cr3t", 1, true))
+    assert.equal("left out: a key", read(path)[1].response.content.comment)
   end)
 
   it("has what HAR 1.2 asks of an entry", function()

@@ -14,6 +14,7 @@ describe("a DELETE that would delete the object at the end of a link", function(
     "/users/u/memberOf/g", "/me/memberOf/g", "/users/u/ownedObjects/o", "/users/u/ownedDevices/d",
     "/users/u/directReports/r", "/users/u/manager", "/administrativeUnits/a/members/u",
     "/directory/administrativeUnits/a/members/u", "/users/u/manager?$ref", "/groups/g/members/u?$ref",
+    "/groups/g/members(id=('u'))", "/groups/g/./members/./u",
   } do
     it("is found: " .. path, function()
       local reason = membership.mistake("DELETE", path)
@@ -45,6 +46,8 @@ describe("a DELETE that would delete the object at the end of a link", function(
     assert.is_string(membership.mistake("POST", "/$batch", body))
     assert.is_string(membership.mistake("POST", "/v1.0/%24batch",
       '{"requests":[{"method":"DELETE","url":"groups/g/owners/u"}]}'))
+    assert.is_string(membership.mistake("POST", "/$batch", '\xEF\xBB\xBF{"Requests":[{"Method":"DELETE","URL":'
+      .. '"./groups/g/owners/u","method":"GET","url":"/users"}]}'))
     body.requests[2].url = "/groups/g/members/u/$ref"
     assert.is_nil(membership.mistake("POST", "/$batch", body))
     for _, odd in ipairs { 5, "x", "5", {}, { requests = 5 }, { requests = { 5, {}, { method = 1, url = 2 } } } } do

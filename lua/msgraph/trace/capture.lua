@@ -70,8 +70,8 @@ local function parameters(query)
   return out
 end
 
-local function content(bytes, kind)
-  local text, comment = redact.body(bytes, kind)
+local function content(bytes, kind, path)
+  local text, comment = redact.body(bytes, kind, path)
   return { mimeType = kind or "", text = text, comment = comment, size = #bytes }
 end
 
@@ -82,7 +82,7 @@ local function request_of(self, record, request)
     method = record.method, url = self.endpoint .. record.path .. (record.query and "?" .. record.query or ""),
     httpVersion = "HTTP/1.1", cookies = json.array {}, headers = json.array(headers),
     queryString = parameters(record.query), headersSize = -1, bodySize = record.bytes_sent,
-    postData = request.body and content(request.body, kind) or nil,
+    postData = request.body and content(request.body, kind, record.path) or nil,
   }
 end
 
@@ -92,7 +92,7 @@ local function response_of(record, raw)
   return {
     status = raw and raw.status or 0, statusText = "", httpVersion = "HTTP/" .. (raw and raw.http_version or "1.1"),
     cookies = json.array {}, headers = json.array(redact.headers(redact.lines(block))),
-    content = content(raw and raw.body or "", core.header(block, "Content-Type")),
+    content = content(raw and raw.body or "", core.header(block, "Content-Type"), record.path),
     redirectURL = "", headersSize = -1, bodySize = record.bytes_received,
   }
 end
