@@ -158,10 +158,9 @@ asan torture: export ASAN_OPTIONS  := detect_stack_use_after_return=1:quarantine
 asan torture: export LSAN_OPTIONS  := suppressions=$(CURDIR)/spec/support/lsan.supp:print_suppressions=0
 asan torture: export UBSAN_OPTIONS := print_stacktrace=1
 # Left out: what spends its time in other processes or waiting, and runs no C that the rest does not.
-SLOW := spec/foreign/% spec/integration/login_spec.lua spec/integration/examples_spec.lua spec/fault/apply_spec.lua \
-        spec/fault/journal_spec.lua spec/integration/apply_spec.lua spec/integration/bulk_spec.lua \
-        spec/fault/boundary_spec.lua spec/integration/rows_spec.lua spec/integration/offboard_secrets_spec.lua
-
+SLOW := spec/foreign/% spec/fault/apply_spec.lua spec/fault/boundary_spec.lua spec/fault/journal_spec.lua \
+        spec/fault/restore_spec.lua $(patsubst %,spec/integration/%_spec.lua,apply bulk examples handoffs live login \
+        observers offboard_secrets restore rows)
 asan:  ## the same with address, undefined-behaviour and leak sanitizers
 	$(NEED) build test
 	@PATH='$(CURDIR)/build/asan/bin':"$$PATH" $(MAKE) FLAVOUR=asan CC=gcc NAME=asan \
