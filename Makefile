@@ -146,6 +146,7 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o
 
 # One run of C tests and specs; the targets below say of which flavour, under what and which specs.
 NAME ?= tests
+SPECS ?= spec
 check: all programs
 	@$(RUN_SPECS) $(NAME) $(TESTS) -- $(SPECS)
 .PHONY: check

@@ -13,8 +13,11 @@ local folder = os.getenv "MSGRAPH_SPEC_LEDGER"
 local files, noted = {}, {}
 
 local function append(name, text)
-  files[name] = files[name] or assert(io.open(folder .. "/" .. name, "a"))
-  files[name]:write(text, "\n")
+  if not files[name] then
+    files[name] = assert(io.open(folder .. "/" .. name, "a"))
+    files[name]:setvbuf("line") -- others write there as well
+  end
+  files[name]:write(text .. "\n")
 end
 
 local function escape(text)
