@@ -4,6 +4,7 @@ local sim = require "msgraph.sim"
 
 describe("ten thousand calls through graph.map", function()
   local COUNT <const> = 10000
+  local ROOM <const> = os.getenv "ASAN_OPTIONS" and 96 or 32 -- MiB; the sanitizer keeps what was freed
 
   local tenant, client
 
@@ -41,7 +42,7 @@ describe("ten thousand calls through graph.map", function()
       assert.equal("not_found", err.kind)
     end
     assert.equal(COUNT // 100, failed)
-    assert.is_true(helper.resident() - before < 32 * 1024, "resident memory")
+    assert.is_true(helper.resident() - before < ROOM * 1024, "resident memory")
   end
 
   it("leave no descriptor, no memory and no handle behind", function()
