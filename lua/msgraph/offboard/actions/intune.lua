@@ -44,6 +44,14 @@ local function stays(ctx, device, other)
   if ctx:has_op(other, device.id) then return "skipped", ("%s is left to %s"):format(device.deviceName, other) end
 end
 
+-- Plans one call for a device. `op`: what becomes of it on the way back, filled in here.
+local function ask(ctx, device, word, op, call, ...)
+  op.target, op.name, op.guard = device.id, device.deviceName, guard_of(ctx, device)
+  op.request = ctx.client:managed_device(device.id):request(call, ...)
+  op.label = ("%s %s (%s)"):format(word, device.deviceName, device.operatingSystem)
+  ctx:op(op)
+end
+
 local function probe_of(action)
   return function(g, op, since)
     local device = g.get("/deviceManagement/managedDevices/%s", op.target_id, intune.STATE)
@@ -65,10 +73,7 @@ local retire = {
 
 function retire.plan(ctx, opts)
   each_chosen(ctx, opts, function(device) return stays(ctx, device, "intune.wipe") end, function(device)
-    ctx:op { target = device.id, name = device.deviceName, guard = guard_of(ctx, device),
-      request = { method = "POST", path = path_of(ctx, device) .. "/retire" },
-      label = ("Retire %s (%s)"):format(device.deviceName, device.operatingSystem),
-      no_inverse = "the device has to be enrolled again" }
+    ask(ctx, device, "Retire", { no_inverse = "the device has to be enrolled again" }, "retire")
   end)
 end
 
@@ -103,10 +108,8 @@ function wipe.plan(ctx, opts)
     return stays(ctx, device, "intune.retire")
   end
   each_chosen(ctx, opts, refuse, function(device)
-    ctx:op { target = device.id, name = device.deviceName, guard = guard_of(ctx, device),
-      request = ctx.client:managed_device(device.id):request("wipe", { keepUserData = opts.keep_user_data or false }),
-      label = ("Wipe %s (%s)"):format(device.deviceName, device.operatingSystem),
-      no_inverse = "what is on the device is lost" }
+    ask(ctx, device, "Wipe", { no_inverse = "what is on the device is lost" }, "wipe",
+      { keepUserData = opts.keep_user_data or false })
   end)
 end
 
@@ -132,10 +135,7 @@ function lock.plan(ctx, opts)
     end
   end
   each_chosen(ctx, opts, refuse, function(device)
-    ctx:op { target = device.id, name = device.deviceName, guard = guard_of(ctx, device),
-      request = ctx.client:managed_device(device.id):request("remote_lock"),
-      label = ("Lock %s (%s)"):format(device.deviceName, device.operatingSystem),
-      nothing_to_undo = "whoever knows the passcode unlocks it" }
+    ask(ctx, device, "Lock", { nothing_to_undo = "whoever knows the passcode unlocks it" }, "remote_lock")
   end)
 end
 
