@@ -143,11 +143,18 @@ describe("a journal", function()
   end)
 
   it("keeps texts under their hash, once", function()
-    local j <close> = open(new_path())
-    local sha = assert(j:blob("snapshot", '{"a":"\0"}'))
-    assert.equal(sha, j:blob("snapshot", '{"a":"\0"}'))
-    assert.equal('{"a":"\0"}', j:read_blob(sha))
-    refused("unknown_id", j:read_blob "0")
+    local path, hashes = new_path(), {}
+    local j <close> = open(path)
+    start(j, function()
+      local i = #hashes + 1
+      hashes[i] = j:keep("snapshot", '{"a":"\0"}')
+      return i <= 2 and person(i) or nil
+    end)
+    local db = assert(store.open(path))
+    local kept = assert(db:all "SELECT sha, kind, body FROM blob")
+    db:close()
+    assert.same({ { sha = hashes[1], kind = "snapshot", body = '{"a":"\0"}' } }, kept)
+    assert.equal(hashes[1], hashes[2])
   end)
 
   it("that is of a newer version, no journal, or not there is refused", function()

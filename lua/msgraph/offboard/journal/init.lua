@@ -373,25 +373,4 @@ function Journal:keep(kind, text)
   return sha
 end
 
---- The same by itself.
----@return string? sha
----@return msgraph.Error?
-function Journal:blob(kind, text)
-  return self:transact(function() return self:keep(kind, text) end)
-end
-
---- The text of a hash.
----@return string?
----@return msgraph.Error? err unknown_id; journal_damaged: it is not what its hash says
-function Journal:read_blob(sha)
-  return self:look(function(db)
-    local row = must(db:one("SELECT body FROM blob WHERE sha = ?", sha))
-    if not row then failure.raise("unknown_id", ("nothing is kept under %s"):format(tostring(sha))) end
-    if store.hash(row.body) ~= sha then
-      failure.raise("journal_damaged", ("%s: what is kept under %s is not what was"):format(self.path, sha))
-    end
-    return row.body
-  end)
-end
-
 return M
