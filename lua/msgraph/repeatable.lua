@@ -4,6 +4,11 @@
 -- GET, HEAD, PUT, DELETE and PATCH may be repeated by themselves (RFC 9110 9.2.2; Graph's PATCH sets properties to
 -- values). A POST may not, except those listed here: design/client.md 1. When in doubt a call is left out, and
 -- `idempotent = true` in its options says that the author knows better.
+--
+-- An event in a mailbox is made repeatable: with a `transactionId`, Outlook answers the second POST with the event of
+-- the first (Graph: event resource type).
+local core = require "msgraph.core"
+
 local M = {}
 
 -- By the last segment of the path.
@@ -31,6 +36,30 @@ local function last_segment(path)
   return ((bare:match(".*/([^/]+)") or bare):gsub("^microsoft%.graph%.", ""))
 end
 
+-- A new event for a mailbox; not an event of a group, nor a virtual one.
+local function makes_event(method, path)
+  local bare = path:match("^[^?#]*")
+  return method:upper() == "POST" and last_segment(path) == "events"
+    and (bare:find("/users[/(]") or bare:find("/me/")) ~= nil
+end
+
+local function is_known_again(body)
+  return type(body) == "table" and type(body.transactionId) == "string" and body.transactionId ~= ""
+end
+
+--- The body to send: that of a new event gets a transactionId of its own, unless it has one.
+---@param method string
+---@param path string
+---@param body any as given by the caller, who keeps it as it is
+---@return any body
+function M.known_again(method, path, body)
+  if type(body) ~= "table" or body.transactionId ~= nil or not makes_event(method, path) then return body end
+  local out = {}
+  for name, value in pairs(body) do out[name] = value end
+  out.transactionId = core.random(16):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end)
+  return out
+end
+
 local is_repeatable -- calls is_safe_batch, and it calls this
 
 -- A batch may be repeated when each of its requests may.
@@ -52,6 +81,7 @@ function is_repeatable(method, path, body)
   if METHODS[method:upper()] then return true end
   local segment = last_segment(path)
   if segment == "$batch" then return is_safe_batch(body) end
+  if makes_event(method, path) then return is_known_again(body) end
   return method:upper() == "POST" and POSTS[segment] == true
 end
 M.is = is_repeatable

@@ -98,6 +98,7 @@ function M.build(method, path, body, opts)
   end
   opts = opts or NONE
   M.check_deadline(opts.deadline)
+  if opts.idempotent ~= false then body = repeatable.known_again(method, path, body) end
   local bytes, is_json
   bytes, headers, is_json = body_of(body, headers)
   return {

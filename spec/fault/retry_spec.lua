@@ -349,3 +349,46 @@ describe("the action", function()
     tenant:stop()
   end)
 end)
+
+describe("a new event whose answer was lost", function()
+  local EVENT = { subject = "Handover", start = { dateTime = "2026-12-01T09:00:00", timeZone = "UTC" },
+    ["end"] = { dateTime = "2026-12-01T10:00:00", timeZone = "UTC" } }
+  local PATH, MONTH = "/users/ada@contoso.com/events", "/users/ada@contoso.com/calendarView"
+  local FROM_TO = { query = { startDateTime = "2026-11-01T00:00:00Z", endDateTime = "2026-12-31T00:00:00Z" } }
+
+  -- The events of that subject in the calendar, and what the calls said.
+  local function make(ask)
+    local tenant <close> = assert(sim.start { users = 3, speed = 0 })
+    tenant:fault { kind = "reset_after", method = "POST", path = "events" }
+    local client <close> = helper.client(tenant.endpoint,
+      { ca_file = tenant.ca_file, auth = graph.auth.token(tenant:token { scopes = { "Calendars.ReadWrite" } }) })
+    local made, err = ask(client)
+    local subjects = 0
+    for event in client:items(MONTH, FROM_TO) do
+      if event.subject == EVENT.subject then subjects = subjects + 1 end
+    end
+    return subjects, made, err, #tenant:requests { method = "POST" }
+  end
+
+  it("is sent again, and there once", function()
+    local events, made, err, sent = make(function(client) return client:post(PATH, EVENT) end)
+    assert.is_nil(err)
+    assert.equal("Handover", made.subject)
+    assert.same({ 1, 2 }, { events, sent })
+  end)
+
+  it("is sent once where its author says that it may not be sent twice", function()
+    local events, made, err, sent = make(function(client) return client:post(PATH, EVENT, { idempotent = false }) end)
+    assert.is_nil(made)
+    assert.equal("ambiguous", err.kind)
+    assert.same({ 1, 1 }, { events, sent })
+  end)
+
+  it("that its author makes twice is there twice", function()
+    local events = make(function(client)
+      assert(client:post(PATH, EVENT))
+      return client:post(PATH, EVENT)
+    end)
+    assert.equal(2, events)
+  end)
+end)

@@ -21,6 +21,7 @@ describe("a request that may be sent twice", function()
     { "POST", "/users/1/sendMail?x=/getByIds", false },
     { "POST", "", false },
     { "POST", "getByIds", true },
+    { "POST", "/users/1/events", false },
     { "LINK", "/users/getByIds", false },
   } do
     it(("%s %s: %s"):format(case[1], case[2], case[3]), function()
@@ -44,5 +45,49 @@ describe("a request that may be sent twice", function()
     assert.is_false(repeatable.is("POST", "/$batch", { requests = { "x" } }))
     assert.is_false(repeatable.is("POST", "/$batch", { requests = { {} } }))
     assert.is_false(repeatable.is("POST", "/$batch"))
+  end)
+end)
+
+describe("a new event", function()
+  local EVENT = { subject = "Handover", start = {}, ["end"] = {} }
+
+  for _, path in ipairs { "/users/1/events", "/me/events", "/beta/users/1/calendars/2/events?x=y",
+    "https://graph.microsoft.com/v1.0/users('1')/calendar/events" } do
+    it("is known again by its transactionId, one for each: " .. path, function()
+      local one, two = repeatable.known_again("POST", path, EVENT), repeatable.known_again("POST", path, EVENT)
+      assert.matches("^" .. ("%x"):rep(32) .. "$", one.transactionId)
+      assert.not_equal(one.transactionId, two.transactionId)
+      assert.equal("Handover", one.subject)
+      assert.is_nil(EVENT.transactionId)
+      assert.is_true(repeatable.is("POST", path, one))
+      assert.is_false(repeatable.is("POST", path, EVENT))
+    end)
+  end
+
+  it("keeps the transactionId that its author wrote, and one that is none makes nothing repeatable", function()
+    local theirs = { transactionId = "theirs" }
+    assert.equal(theirs, repeatable.known_again("POST", "/me/events", theirs))
+    assert.is_true(repeatable.is("POST", "/me/events", theirs))
+    for _, other in ipairs { "", 1, true } do
+      assert.is_false(repeatable.is("POST", "/me/events", { transactionId = other }))
+    end
+  end)
+
+  it("is nothing else: other methods, other collections, other bodies go as they are", function()
+    for _, case in ipairs { { "PATCH", "/users/1/events" }, { "POST", "/groups/1/events" },
+      { "POST", "/users/1/messages" }, { "POST", "/users/1/events/2/cancel" },
+      { "POST", "/solutions/virtualEvents/events" } } do
+      assert.equal(EVENT, repeatable.known_again(case[1], case[2], EVENT))
+    end
+    assert.equal("{}", repeatable.known_again("POST", "/me/events", "{}"))
+    assert.is_nil(repeatable.known_again("POST", "/me/events", nil))
+  end)
+
+  it("in a batch is repeatable once it is known again", function()
+    local function batch(body)
+      return repeatable.is("POST", "/$batch", { requests = { { method = "POST", url = "/me/events", body = body } } })
+    end
+    assert.is_true(batch { transactionId = "1" })
+    assert.is_false(batch {})
   end)
 end)

@@ -76,14 +76,18 @@ local function all(ctx, name, from_the_start)
   return out
 end
 
+local function keep(ctx, name, kind, resource, record)
+  local records = relation.kept(ctx.store, name .. "s/" .. ctx.user.index)
+  record.id = random.id(ctx.seed, KINDS[kind], ctx.n << 20)
+  records[#records + 1] = record
+  ctx.actions[#ctx.actions + 1] = ("create_%s %s"):format(name, ctx.user.id)
+  return created(record, resource.default)
+end
+
 local function add(ctx, name, kind, resource)
   local body, no = relation.body(ctx)
   if not body then return no end
-  local records = relation.kept(ctx.store, name .. "s/" .. ctx.user.index)
-  body.id = random.id(ctx.seed, KINDS[kind], ctx.n << 20)
-  records[#records + 1] = body
-  ctx.actions[#ctx.actions + 1] = ("create_%s %s"):format(name, ctx.user.id)
-  return created(body, resource.default)
+  return keep(ctx, name, kind, resource, body)
 end
 
 local function delete(ctx, name, from_the_start, id)
@@ -143,7 +147,7 @@ end
 -- ---- calendar -----------------------------------------------------------------------------------
 
 local EVENT = relation.resource("microsoft.graph.event",
-  "id subject isOrganizer isCancelled start end type seriesMasterId attendees")
+  "id subject isOrganizer isCancelled start end type seriesMasterId attendees transactionId")
 
 local function at(seconds)
   return { dateTime = clock.naive(seconds), timeZone = "UTC" }
@@ -178,9 +182,28 @@ end
 local function events_left(ctx)
   local out = {}
   for _, event in ipairs(all(ctx, "event", events(ctx))) do
-    if not (event.seriesMasterId and is_dropped(ctx, event.seriesMasterId)) then out[#out + 1] = event end
+    local gone = is_dropped(ctx, event.id) or event.seriesMasterId and is_dropped(ctx, event.seriesMasterId)
+    if not gone then out[#out + 1] = event end
   end
   return out
+end
+
+-- A transactionId that was seen before: the event it made, and no second one.
+local function create_event(ctx)
+  local event, no = relation.body(ctx)
+  if not event then return no end
+  if type(event.start) ~= "table" or type(event["end"]) ~= "table" then
+    return reply.error(ctx, 400, "ErrorPropertyValidationFailure",
+      "At least one property failed validation: an event needs a start and an end.")
+  end
+  for _, before in ipairs(ctx.store:get("events/" .. ctx.user.index) or {}) do
+    if before.transactionId and before.transactionId == event.transactionId then
+      return created(before, EVENT.default)
+    end
+  end
+  event.isOrganizer, event.isCancelled, event.type = true, false, "singleInstance"
+  event.attendees = event.attendees or json.array {}
+  return keep(ctx, "event", "event", EVENT, event)
 end
 
 local function calendar_view(ctx)
@@ -259,6 +282,7 @@ M.routes = {
   mailbox("POST", RULES, SETTINGS, create_rule),
   mailbox("DELETE", RULES .. "/{rule}", SETTINGS, delete_rule),
   mailbox("GET", "calendarView", READ_CALENDAR, calendar_view),
+  mailbox("POST", "events", CALENDAR, create_event),
   mailbox("GET", "events/{event}", READ_CALENDAR, get_event),
   mailbox("POST", "events/{event}/cancel", CALENDAR, drop("cancel_event", true)),
   mailbox("POST", "events/{event}/decline", CALENDAR, drop "decline_event"),
