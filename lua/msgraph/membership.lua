@@ -55,6 +55,20 @@ local function fields(object, name)
   return found
 end
 
+--- Headers that name another method than the request's own; some services and proxies heed them.
+M.OVERRIDES = { "x-http-method", "x-http-method-override", "x-method-override" }
+
+-- The methods a part of a raw $batch may be taken for.
+local function methods_of(item)
+  local methods = fields(item, "method")
+  for _, headers in ipairs(fields(item, "headers")) do
+    for _, name in ipairs(M.OVERRIDES) do
+      for _, method in ipairs(fields(headers, name)) do methods[#methods + 1] = method end
+    end
+  end
+  return methods
+end
+
 -- The requests of a raw $batch.
 local function batch_items(target, body)
   if not decode(target):lower():find("$batch", 1, true) then return {} end
@@ -84,7 +98,7 @@ function M.mistake(method, target, body)
     return nil
   end
   for _, item in ipairs(batch_items(target, body)) do
-    for _, inner in ipairs(fields(item, "method")) do
+    for _, inner in ipairs(methods_of(item)) do
       for _, url in ipairs(fields(item, "url")) do
         local reason = M.mistake(inner, url)
         if reason then return reason end

@@ -61,7 +61,7 @@ end
 
 -- A method in a header would pass by what is known of methods: what may be repeated, what must not be deleted.
 local function refuse_hidden_method(headers)
-  for _, name in ipairs { "x-http-method", "x-http-method-override", "x-method-override" } do
+  for _, name in ipairs(membership.OVERRIDES) do
     if query.has_header(headers, name) then error(("header '%s': call the method itself"):format(name), 0) end
   end
 end

@@ -48,9 +48,14 @@ describe("a DELETE that would delete the object at the end of a link", function(
       '{"requests":[{"method":"DELETE","url":"groups/g/owners/u"}]}'))
     assert.is_string(membership.mistake("POST", "/$batch", '\xEF\xBB\xBF{"Requests":[{"Method":"DELETE","URL":'
       .. '"./groups/g/owners/u","method":"GET","url":"/users"}]}'))
+    for _, name in ipairs { "X-HTTP-Method", "x-http-method-override", "X-Method-Override" } do
+      local hidden = { method = "POST", url = "/groups/g/members/u", headers = { [name] = "DELETE" } }
+      assert.is_string(membership.mistake("POST", "/$batch", { requests = { hidden } }))
+    end
     body.requests[2].url = "/groups/g/members/u/$ref"
     assert.is_nil(membership.mistake("POST", "/$batch", body))
-    for _, odd in ipairs { 5, "x", "5", {}, { requests = 5 }, { requests = { 5, {}, { method = 1, url = 2 } } } } do
+    for _, odd in ipairs { 5, "x", "5", {}, { requests = 5 },
+      { requests = { 5, {}, { method = 1, url = 2 }, { method = "GET", url = "/users", headers = 7 } } } } do
       assert.is_nil(membership.mistake("POST", "/$batch", odd))
     end
   end)
