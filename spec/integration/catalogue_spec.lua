@@ -78,9 +78,10 @@ local SCENES = {
     sends = { "Wipe Ada's Surface Pro 11 (Windows)", "Wipe Ada's MacBook Air (macOS)",
       "Wipe Ada's iPad Air (iPadOS)" }, settled = "submitted", undone = {},
   },
-  ["intune.lock"] = {
-    use = function() return a.intune.lock { where = function(d) return d.platform == "macOS" end } end,
-    method = "POST", path = "/remoteLock$", sends = { "Lock Ada's MacBook Air (macOS)" }, settled = "submitted",
+  ["intune.lock"] = { -- a phone that is switched off: one that locked itself would be locked again
+    who = catalogue.AYSE,
+    use = function() return a.intune.lock { where = function(d) return d.platform == "iOS" end } end,
+    method = "POST", path = "/remoteLock$", sends = { "Lock Ayşe's iPhone 16 Pro (iOS)" }, settled = "submitted",
     undone = {},
   },
   ["mailbox.auto_reply"] = {

@@ -13,6 +13,7 @@ local M = {}
 M.ADA, M.GRACE, M.CONAN = "ada@contoso.com", "grace@contoso.com", "conan.o'brien@contoso.com"
 M.GUEST = "lin_example.com#EXT#@contoso.onmicrosoft.com"
 M.SYNCED = "kaethe.mueller@contoso.com"
+M.AYSE = "ayse.yilmaz@contoso.com"
 
 local files = 0
 
