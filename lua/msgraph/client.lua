@@ -64,10 +64,10 @@ end
 
 -- What sends the calls of the running task together, and that task; nil where they go one by one.
 local function engine_of(self)
-  local running = loop.current()
+  local running = loop.resumed()
   local scope = running and not running.flies and running.scope
   local engines = scope and scope.engines
-  if engines then return engines[self], running end
+  if engines and loop.current() then return engines[self], running end
 end
 
 --- Sends a request, in a batch where the task's `map` says so, and waits for its answer.

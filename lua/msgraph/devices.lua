@@ -39,47 +39,41 @@ local FIELDS = "?$select=id,deviceName,operatingSystem,managementState,deviceAct
 
 local WHO = 'give the object id or principal name of one user, such as "ada@contoso.com"'
 
-local function refuse(what)
-  error(("remove_all_devices: %s: %s"):format(what, WHO), 0)
+local function refusal(what)
+  return nil, ("remove_all_devices: %s: %s"):format(what, WHO)
 end
 
+-- What the user is called in a path; nil and what is wrong with it.
 local function path_of_user(user, opts)
   if type(user) ~= "string" then
     local given = type(user) == "number" and ("the number %s"):format(user) or type(user)
-    refuse(("user must be a string, got %s"):format(given))
+    return refusal(("user must be a string, got %s"):format(given))
   end
-  local bare = user:find("^%S+$") and user or user:match("^%s*(.-)%s*$")
-  if bare == "" then refuse(user == "" and "user is empty" or "user is blank") end
-  if bare:lower() == "me" then
+  if user:find "^%s*[Mm][Ee]%s*$" then
     if opts and opts.allow_me then return "/v1.0/me" end
-    error('remove_all_devices: "me" is the signed-in user: pass { allow_me = true } if their devices shall go', 0)
+    return nil, 'remove_all_devices: "me" is the signed-in user: pass { allow_me = true } if their devices shall go'
   end
   local segment, reason = core.segment(user)
-  if not segment then refuse(("user %q %s"):format(user:sub(1, 80), reason)) end
-  return "/v1.0/users/" .. segment
+  if segment then return "/v1.0/users/" .. segment end
+  return refusal(user:find "%S" and ("user %q %s"):format(user:sub(1, 80), reason)
+    or user == "" and "user is empty" or "user is blank")
 end
 
 local UNITS = { s = 1, m = 60, h = 3600, d = 86400 }
 
+-- nil and what is wrong with it, too.
 local function seconds_of(wait)
-  if wait == nil then return nil end
   local seconds = wait
   if type(wait) == "string" then
     local number, unit = wait:match("^(%d+%.?%d*)([smhd])$")
     seconds = number and tonumber(number) * UNITS[unit]
   end
   if type(seconds) == "number" and seconds >= 0 and seconds < math.huge then return seconds end
-  error(('remove_all_devices: wait must be like "90s", "15m", "2h", "1d" or a number of seconds, got %s')
-    :format(type(wait) == "string" and ("%q"):format(wait) or tostring(wait)), 0)
+  return nil, ('remove_all_devices: wait must be like "90s", "15m", "2h", "1d" or a number of seconds, got %s')
+    :format(type(wait) == "string" and ("%q"):format(wait) or tostring(wait))
 end
 
--- The user's path and the time to wait; all mistakes are found before anything is sent.
-local function read_arguments(user, opts)
-  local path = path_of_user(user, opts)
-  return path, seconds_of(opts and opts.wait)
-end
-
---- The user's path and the seconds to wait; raises for arguments that cannot be meant.
+--- The user's path and the seconds to wait; raises for arguments that cannot be meant, before anything is sent.
 ---@param user any
 ---@param opts any
 ---@param level integer stack level to blame, as `error` counts from the caller
@@ -87,8 +81,12 @@ end
 ---@return number? seconds
 function M.check(user, opts, level)
   if opts ~= nil then config.check(opts, OPTIONS, "remove_all_devices", level + 2) end
-  local ok, path, seconds = pcall(read_arguments, user, opts)
-  if not ok then error(path, level + 1) end
+  local path, fault = path_of_user(user, opts)
+  if not path then error(fault, level + 1) end
+  if not opts or opts.wait == nil then return path end
+  local seconds
+  seconds, fault = seconds_of(opts.wait)
+  if not seconds then error(fault, level + 1) end
   return path, seconds
 end
 

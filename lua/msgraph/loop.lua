@@ -139,8 +139,9 @@ function M.open(owner)
 end
 
 local function idle()
+  if next(waiting) then return false end
   skip_ended()
-  return not ready[first] and not fresh[next_fresh] and not next(waiting) and not next_timer() and not resting[1]
+  return not ready[first] and not fresh[next_fresh] and not next_timer() and not resting[1]
 end
 
 -- A transport nobody holds open and nobody waits on has descriptors to give back.
@@ -162,6 +163,10 @@ function M.current()
   end
 end
 
+--- What `current` returns if it returns a task: a quick look for those who want nothing of most tasks.
+---@return table?
+function M.resumed() return current end
+
 -- True in such a place within a running task. (Not `current ~= nil`: an interrupt may have left it behind.)
 local function nested()
   if not current or not current.co then return false end
@@ -177,8 +182,8 @@ end
 
 -- A cancelled task that goes on, up the stack or in a pcall, sends and waits for nothing more.
 local function check_cancelled()
-  local task = M.enclosing()
-  if task and task.cancelled and not task.closing then error(task.cancelled, 0) end
+  if not current or not current.cancelled or current.closing then return end
+  if M.enclosing() then error(current.cancelled, 0) end
 end
 
 --- Makes a waiter go on: a task is queued, a slot is done.
@@ -219,8 +224,8 @@ local function stop_waiting(id)
   return waiter
 end
 
-local function collect()
-  while true do
+local function collect(finished)
+  for _ = 1, finished do
     local id, response, failure = transport:take()
     if not id then return end
     local waiter = stop_waiting(id)
@@ -229,7 +234,6 @@ local function collect()
 end
 
 local function fire_timers()
-  if #timers == 0 then return end
   local now = core.now()
   while timers[1] and timers[1].at <= now do
     local waiter = pop_timer().waiter
@@ -240,7 +244,7 @@ end
 -- A task that an interrupt or the lack of memory kept from beginning, or from noting its end: who joins
 -- it shall not wait for ever.
 local function mourn()
-  if not current or current.done or nested() then return end
+  if current.done or nested() then return end
   if not current.co or coroutine.status(current.co) == "dead" then current:interrupted() end
 end
 
@@ -274,7 +278,7 @@ end
 
 -- Resumes what is ready now; what becomes ready meanwhile waits for the next step.
 local function run_ready()
-  mourn()
+  if current then mourn() end
   local outer, last = nested() and current or nil, #ready
   while first <= last do
     local task = ready[first]
@@ -283,7 +287,10 @@ local function run_ready()
     first = first + 1
     resume(task, outer)
   end
-  if not ready[first] then ready, first = {}, 1 end
+  if not ready[first] then
+    if first == 2 then ready[1] = nil else ready = {} end -- one call at a time needs no new list for each
+    first = 1
+  end
   if fresh[next_fresh] then run_fresh(outer) end
 end
 
@@ -296,14 +303,15 @@ local function turn(wait, run_tasks)
   if not ok then return nil, failure end
   if run_tasks and has_work() then
     wait = 0
-  elseif next_timer() then
+  elseif timers[1] and next_timer() then
     wait = math.max(0, math.min(wait, timers[1].at - core.now()))
   end
-  ok, failure = transport:step(wait)
-  if not ok then return nil, failure end
+  local finished
+  finished, failure = transport:step(wait)
+  if not finished then return nil, failure end
   armed = armed and "stale" -- it may have gone off
-  collect()
-  fire_timers()
+  collect(finished)
+  if timers[1] then fire_timers() end
   if run_tasks then
     if resting[1] then end_rest() end
     run_ready()
@@ -463,7 +471,7 @@ function M.close(owner)
   for id, waiter in pairs(waiting) do
     if waiter.owner == owner then transport:cancel(id) end
   end
-  collect()
+  collect(math.huge)
   arm()
   release()
 end
