@@ -12,6 +12,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -23,6 +24,8 @@ enum {
     STALL_MS      = 20 * 1000,
     MAX_BODY      = 64 << 20
 };
+
+static atomic_uint_fast64_t serials; /* given out so far */
 
 static mgc_code copy_text(char **out, const char *text)
 {
@@ -110,6 +113,7 @@ mgc_code mgc_origin_new(struct mgc_origin **out, const struct mgc_origin_options
     if (o == NULL)
         return mgc_error_set(e, MGC_ENOMEM, NULL);
     o->references    = 1;
+    o->serial        = atomic_fetch_add(&serials, 1) + 1;
     o->http          = options->http != MGC_HTTP_DEFAULT ? options->http : mgc_wire_default_http();
     o->connect_ms    = or_default(options->connect_ms, CONNECT_MS);
     o->first_byte_ms = or_default(options->first_byte_ms, FIRST_BYTE_MS);
@@ -157,4 +161,5 @@ void mgc_origin_unref(struct mgc_origin *o)
     mgc_free(o->ca_file);
     mgc_free(o->base);
     mgc_free(o);
+    mgc_global_forget();
 }

@@ -47,7 +47,8 @@ enum { MGC_THUMBPRINT = 20 };
 
 struct mgc_origin {
     unsigned                references;
-    char                   *base; /* "https://host[:port]", or "http://..." where that may be */
+    uint64_t                serial; /* no other origin of this process has it */
+    char                   *base;   /* "https://host[:port]", or "http://..." where that may be */
     char                   *ca_file;
     mgc_http                http; /* never MGC_HTTP_DEFAULT */
     int64_t                 connect_ms, first_byte_ms, stall_ms;

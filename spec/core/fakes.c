@@ -4,8 +4,10 @@
 #include "core/base/mem.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 /* libcurl's resolver threads allocate too */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -13,14 +15,23 @@ static long            count, fail_at = -1, live;
 static const char     *wanted;
 static bool            seen;
 
-/* Not malloc's own pointers: whoever hands them to malloc_usable_size() or free() is found. */
-enum { ROOM = 16 };
+/* Before each block. So they are not malloc's own pointers: whoever hands them to malloc_usable_size() or free() is
+ * found. */
+struct head {
+    _Alignas(max_align_t) size_t size;
+    LIST_ENTRY(head) link;
+};
 
-static size_t size_of(const void *p)
+static LIST_HEAD(, head) blocks = LIST_HEAD_INITIALIZER(blocks);
+
+static struct head *head_of(const void *p)
 {
-    size_t n;
-    memcpy(&n, (const char *)p - ROOM, sizeof n);
-    return n;
+    return (struct head *)p - 1;
+}
+
+static bool holds(const struct head *h, const char *text)
+{
+    return memmem(h + 1, h->size, text, strlen(text)) != NULL;
 }
 
 static bool refuse(void)
@@ -36,11 +47,16 @@ static void *fake_malloc(size_t n)
 {
     if (refuse())
         return NULL;
-    char *p = malloc(ROOM + n);
-    if (p == NULL)
+    struct head *h = malloc(sizeof *h + n);
+    if (h == NULL)
         abort();
-    memcpy(p, &n, sizeof n);
-    return p + ROOM;
+    h->size = n;
+    if (wanted != NULL)
+        memset(h + 1, 0, n); /* OpenSSL may have had an answer there */
+    pthread_mutex_lock(&lock);
+    LIST_INSERT_HEAD(&blocks, h, link);
+    pthread_mutex_unlock(&lock);
+    return h + 1;
 }
 
 static void fake_free(void *p)
@@ -49,10 +65,11 @@ static void fake_free(void *p)
         return;
     pthread_mutex_lock(&lock);
     live--;
-    if (wanted != NULL && memmem(p, size_of(p), wanted, strlen(wanted)) != NULL)
+    LIST_REMOVE(head_of(p), link);
+    if (wanted != NULL && holds(head_of(p), wanted))
         seen = true;
     pthread_mutex_unlock(&lock);
-    free((char *)p - ROOM);
+    free(head_of(p));
 }
 
 static void *fake_realloc(void *p, size_t n)
@@ -60,7 +77,7 @@ static void *fake_realloc(void *p, size_t n)
     void *moved = fake_malloc(n); /* always moves: finds who keeps the old address */
     if (moved == NULL || p == NULL)
         return moved;
-    size_t had = size_of(p);
+    size_t had = head_of(p)->size;
     memcpy(moved, p, had < n ? had : n);
     fake_free(p);
     return moved;
@@ -98,4 +115,15 @@ void fake_mem_look_for(const char *text)
 bool fake_mem_seen(void)
 {
     return seen;
+}
+
+bool fake_mem_holds(const char *text)
+{
+    bool         found = false;
+    struct head *h;
+    pthread_mutex_lock(&lock);
+    LIST_FOREACH(h, &blocks, link)
+    found = found || holds(h, text);
+    pthread_mutex_unlock(&lock);
+    return found;
 }

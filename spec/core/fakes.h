@@ -13,5 +13,6 @@ long fake_mem_count(void);     /* allocations since fake_mem_fail_at() */
 long fake_mem_live(void);      /* blocks not given back */
 void fake_mem_look_for(const char *text); /* is this text in a block that is freed? NULL: stop */
 bool fake_mem_seen(void);
+bool fake_mem_holds(const char *text); /* is it in a block that is not given back? */
 
 #endif

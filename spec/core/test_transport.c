@@ -507,6 +507,19 @@ static void test_no_freed_memory_holds_the_token(void)
     fake_mem_look_for(NULL);
 }
 
+static void test_a_token_is_gone_with_its_origin(void)
+{
+    fake_mem_look_for("c2VjcmV0LXNlY3JldC1zZWNyZXQ");
+    open_all();
+    mgc_exchange_free(go("POST", "/status/204"));
+    CHECK(fake_mem_holds("c2VjcmV0LXNlY3JldC1zZWNyZXQ"));
+    mgc_origin_unref(origin); /* a client closes, another goes on */
+    origin = NULL;
+    CHECK(!fake_mem_holds("c2VjcmV0LXNlY3JldC1zZWNyZXQ"));
+    close_all();
+    fake_mem_look_for(NULL);
+}
+
 static void test_a_child_is_refused_and_harms_nothing(void)
 {
     open_all();
@@ -587,6 +600,7 @@ int main(void)
     RUN(test_a_wake_ends_the_wait);
     RUN(test_nothing_is_left_behind);
     RUN(test_no_freed_memory_holds_the_token);
+    RUN(test_a_token_is_gone_with_its_origin);
     RUN(test_a_child_is_refused_and_harms_nothing);
     RUN(test_a_reset_raises_no_signal);
     RUN(test_http_2_only_where_libcurl_can_be_trusted);

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,15 +16,6 @@ enum { OLDEST = 0x075800 };
 /* Before each block of libcurl's stands its size, so that any allocator will do. */
 enum { SIZE_ROOM = 16 };
 
-static void *curl_take(size_t n)
-{
-    char *block = n < (size_t)-1 - SIZE_ROOM ? mgc_malloc(SIZE_ROOM + n) : NULL;
-    if (block == NULL)
-        return NULL;
-    memcpy(block, &n, sizeof n);
-    return block + SIZE_ROOM;
-}
-
 static size_t size_of(const void *p)
 {
     size_t n;
@@ -31,7 +23,7 @@ static size_t size_of(const void *p)
     return n;
 }
 
-static void curl_wiping_free(void *p)
+static void wipe_and_free(void *p)
 {
     if (p == NULL)
         return;
@@ -39,16 +31,68 @@ static void curl_wiping_free(void *p)
     mgc_free((char *)p - SIZE_ROOM);
 }
 
-/* realloc() would leave the old bytes behind when it moves them. */
+/* With each request libcurl takes a buffer to send from and one to receive into, of the sizes slot.c asks for, and gives
+ * them back behind it. The last of each waits for the next request as it is, instead of being wiped to be written over:
+ * docs/decisions/0005. */
+static _Atomic(void *) kept[2];
+static atomic_int      users;
+
+static _Atomic(void *) *place_of(size_t n)
+{
+    if (n == MGC_SEND_BUFFER)
+        return &kept[0];
+    return n == MGC_RECEIVE_BUFFER + 1 ? &kept[1] : NULL; /* libcurl's NUL */
+}
+
+static void *curl_take(size_t n)
+{
+    _Atomic(void *) *place = place_of(n);
+    void            *again = place != NULL ? atomic_exchange(place, NULL) : NULL;
+    if (again != NULL)
+        return again;
+    char *block = n < (size_t)-1 - SIZE_ROOM ? mgc_malloc(SIZE_ROOM + n) : NULL;
+    if (block == NULL)
+        return NULL;
+    memcpy(block, &n, sizeof n);
+    return block + SIZE_ROOM;
+}
+
+static void curl_wiping_free(void *p)
+{
+    _Atomic(void *) *place = p != NULL && atomic_load(&users) > 0 ? place_of(size_of(p)) : NULL;
+    wipe_and_free(place != NULL ? atomic_exchange(place, p) : p);
+}
+
+void mgc_global_enter(void)
+{
+    atomic_fetch_add(&users, 1);
+}
+
+void mgc_global_leave(void)
+{
+    if (atomic_fetch_sub(&users, 1) == 1)
+        mgc_global_forget();
+}
+
+void mgc_global_forget(void)
+{
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        wipe_and_free(atomic_exchange(&kept[i], NULL));
+}
+
+/* realloc() would leave the old bytes behind when it moves them. What grows gets room to grow on. */
 static void *curl_wiping_realloc(void *p, size_t n)
 {
+    enum { SMALL = 2048, ROOM = 4 };
     if (p == NULL)
         return curl_take(n);
-    size_t had   = size_of(p);
-    void  *moved = curl_take(n);
+    size_t had = size_of(p);
+    if (n <= had)
+        return p;
+    void *moved = curl_take(n < SMALL ? ROOM * n : n);
     if (moved == NULL)
         return NULL;
-    memcpy(moved, p, n < had ? n : had);
+    memcpy(moved, p, had);
     curl_wiping_free(p);
     return moved;
 }

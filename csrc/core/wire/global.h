@@ -20,4 +20,14 @@ mgc_code mgc_global_init(struct mgc_error *e) MGC_NODISCARD;
  * another count belongs to an ancestor. A counter, because getpid() is a system call. */
 unsigned mgc_global_forks(void);
 
+/* What libcurl is told to use for a request, in bytes. Small, since they are wiped; the first can not be smaller. */
+enum { MGC_SEND_BUFFER = 16 * 1024, MGC_RECEIVE_BUFFER = 4 * 1024 };
+
+/* Between these somebody makes requests: then one buffer of each kind may lie unwiped between two of them. Any thread. */
+void mgc_global_enter(void);
+void mgc_global_leave(void);
+
+/* Wipes these two. To be called when what may be in them ends: a credential's origin. */
+void mgc_global_forget(void);
+
 #endif

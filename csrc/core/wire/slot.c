@@ -3,6 +3,7 @@
 
 #include "core/base/mem.h"
 #include "core/wire/failure.h"
+#include "core/wire/global.h"
 
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
@@ -11,8 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Small, since they are wiped after each request; the first can not be smaller. */
-enum { SEND_BUFFER = 16 * 1024, RECEIVE_BUFFER = 4 * 1024 };
 enum { IDLE_MAX_S = 60, CONNECTION_LIFE_S = 300 }; /* design/client.md 7 */
 
 /* ---- what libcurl calls ---------------------------------------------------------------------- */
@@ -121,8 +120,8 @@ static CURLcode set_up(struct mgc_slot *s)
     SET(PRIVATE, s);
     SET(ERRORBUFFER, s->words);
     SET(NOSIGNAL, 1L);
-    SET(UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
-    SET(BUFFERSIZE, (long)RECEIVE_BUFFER);
+    SET(UPLOAD_BUFFERSIZE, (long)MGC_SEND_BUFFER);
+    SET(BUFFERSIZE, (long)MGC_RECEIVE_BUFFER);
     SET(PATH_AS_IS, 1L);
     SET(FOLLOWLOCATION, 0L); /* a token is never carried to where an answer points */
     SET(SUPPRESS_CONNECT_HEADERS, 1L);
@@ -167,6 +166,9 @@ static CURLcode set_origin(struct mgc_slot *s, const struct mgc_origin *o)
     CURL      *easy = s->easy;
     const bool h2   = o->http == MGC_HTTP_2;
     CURLcode   rc   = CURLE_OK;
+    if (s->origin == o->serial)
+        return rc;
+    s->origin = 0;
     SET(CAPATH, o->ca_file != NULL ? NULL : s->home->ca_dir);
     SET(CAINFO, o->ca_file != NULL ? o->ca_file : s->home->ca_bundle);
     SET(CONNECTTIMEOUT_MS, (long)o->connect_ms);
@@ -174,7 +176,11 @@ static CURLcode set_origin(struct mgc_slot *s, const struct mgc_origin *o)
     SET(PIPEWAIT, h2 ? 1L : 0L);
     SET(PROTOCOLS_STR, strncmp(o->base, "http:", 5) == 0 ? "http" : "https");
     SET(NOPROXY, o->metadata ? "*" : NULL);
-    return rc == CURLE_OK ? set_pin(s, o) : rc;
+    if (rc == CURLE_OK)
+        rc = set_pin(s, o);
+    if (rc == CURLE_OK)
+        s->origin = o->serial;
+    return rc;
 }
 
 static CURLcode set_request(struct mgc_slot *s)

@@ -25,6 +25,7 @@ struct mgc_slot {
     struct mgc_slot_home *home;
     struct mgc_attempt   *attempt; /* NULL while the slot is free */
     struct mgc_slot      *next_free;
+    uint64_t              origin; /* the serial of the one the handle is set up for; 0: none */
     bool                  stale;  /* the kept connection was dead before anything was sent on it */
     bool                  pinned; /* the last origin was known by its certificate */
     char                  words[CURL_ERROR_SIZE]; /* libcurl's own account of a failure */

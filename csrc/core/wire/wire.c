@@ -351,6 +351,7 @@ mgc_code mgc_wire_new(struct mgc_wire **out, struct mgc_error *e)
     struct mgc_wire *w = mgc_calloc(sizeof *w);
     if (w == NULL)
         return mgc_error_set(e, MGC_ENOMEM, NULL);
+    mgc_global_enter();
     w->timer = w->home.watch.epoll = -1;
     w->armed_ms = w->due_ms = MGC_NEVER;
     w->home.now_ms          = mgc_now_ms();
@@ -376,6 +377,7 @@ void mgc_wire_free(struct mgc_wire *w)
     if (w->timer >= 0)
         close(w->timer);
     mgc_free(w);
+    mgc_global_leave();
 }
 
 mgc_http mgc_wire_http_for(unsigned libcurl_version)
