@@ -261,10 +261,9 @@ static void judge_fetch(struct mgc_transport *t, struct mgc_exchange *x)
 }
 
 /* Whether the exchange may go on now, and with which token. */
-static bool has_token(struct mgc_transport *t, struct mgc_exchange *x)
+static bool has_token(struct mgc_transport *t, struct mgc_exchange *x, int64_t now_ms)
 {
-    struct mgc_credential *c      = x->credential;
-    const int64_t          now_ms = mgc_now_ms();
+    struct mgc_credential *c = x->credential;
     struct mgc_exchange   *fetching;
     struct mgc_error       e;
     if (c == NULL)
@@ -298,14 +297,14 @@ static void give_up(struct mgc_transport *t, struct mgc_exchange *x, mgc_code co
 /* Sends it on its way. The moment before which that can not be, if the gate is closed; else 0. */
 static int64_t start(struct mgc_transport *t, struct mgc_exchange *x)
 {
-    if (!has_token(t, x))
+    const int64_t now_ms = mgc_now_ms();
+    if (!has_token(t, x, now_ms))
         return 0;
     if (x->only_token) {
         move(t, x, MGC_DONE);
         return 0;
     }
-    const int64_t now_ms = mgc_now_ms();
-    const int64_t at_ms  = mgc_shared_gate_admit(x->origin->gate, &x->pass, now_ms);
+    const int64_t at_ms = mgc_shared_gate_admit(x->origin->gate, &x->pass, now_ms);
     if (at_ms == MGC_GATE_GO) {
         move(t, x, MGC_ATTEMPT);
         mgc_wire_start(t->wire, &x->attempt);
@@ -611,7 +610,7 @@ mgc_code mgc_transport_step(struct mgc_transport *t, int wait_ms, int *finished,
     if (rc != MGC_OK)
         return rc;
     check_deadlines(t);
-    if (t->wake_ms <= mgc_now_ms())
+    if (t->wake_ms != MGC_NEVER && t->wake_ms <= mgc_now_ms())
         t->wake_ms = MGC_NEVER; /* it has done its work; or no step would ever wait again */
     mgc_wire_alarm(t->wire, mgc_transport_due_ms(t));
     *finished = t->n_done;

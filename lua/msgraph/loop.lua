@@ -15,6 +15,8 @@
 -- overflow".
 local core = require "msgraph.core"
 
+local isyieldable, running, yield = coroutine.isyieldable, coroutine.running, coroutine.yield
+
 local M = {}
 
 local PATIENCE = 16 -- turns: tasks that only give way to each other keep nobody from going on for ever
@@ -158,7 +160,7 @@ end
 --- ours, in callbacks of C functions (string.gsub, table.sort), in `__close` of a task that ends.
 ---@return table?
 function M.current()
-  if current and not current.closing and current.co == coroutine.running() and coroutine.isyieldable() then
+  if current and not current.closing and current.co == running() and isyieldable() then
     return current
   end
 end
@@ -418,7 +420,7 @@ end
 ---@return any, any
 function M.park(task)
   task.parked = true
-  return coroutine.yield()
+  return yield()
 end
 
 --- Waits until `wake` is called on the waiter that `register` is handed: a task or, outside, a slot.

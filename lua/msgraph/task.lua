@@ -6,6 +6,8 @@
 local errors = require "msgraph.errors"
 local loop = require "msgraph.loop"
 
+local resume = coroutine.resume
+
 local M = {}
 
 ---@class msgraph.Task
@@ -75,11 +77,11 @@ function Task:resume()
   local args = self.args
   if args then
     self.co, self.args, self.fn = coroutine.create(self.fn), nil, nil
-    return settle(self, coroutine.resume(self.co, table.unpack(args, 1, args.n)))
+    return settle(self, resume(self.co, table.unpack(args, 1, args.n)))
   end
   local a, b = self.a, self.b
   self.a, self.b = nil, nil
-  return settle(self, coroutine.resume(self.co, a, b))
+  return settle(self, resume(self.co, a, b))
 end
 
 --- Ends a task whose end an interrupt kept from being noted: called by the loop only.
