@@ -61,6 +61,8 @@ static void curl_wiping_free(void *p)
 {
     _Atomic(void *) *place = p != NULL && atomic_load(&users) > 0 ? place_of(size_of(p)) : NULL;
     wipe_and_free(place != NULL ? atomic_exchange(place, p) : p);
+    if (place != NULL && atomic_load(&users) == 0) /* the last has just left, in another thread */
+        mgc_global_forget();
 }
 
 void mgc_global_enter(void)
