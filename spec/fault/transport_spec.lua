@@ -35,15 +35,17 @@ describe("no connection", function()
     check(refused("https://no-such-host.invalid"), "network", "dns", "not_sent", "does not resolve")
   end)
 
-  it("because the proxy refuses", function()
-    local proxy = "http://127.0.0.1:" .. helper.closed_port()
-    local out = helper.sh(("https_proxy=%s %s -e %s"):format(proxy, helper.LUA, helper.quote [[
-      local graph = require "msgraph"
-      local client = assert(graph.connect { endpoint = "https://graph.example.com", auth = graph.auth.token "x" })
-      local _, err = client:get("/users", { retry = false })
-      print(err.kind, err.phase, err.hint)]]))
-    assert.matches("network\tnot_sent\t.*[Pp][Rr][Oo][Xx][Yy]", out)
-  end)
+  for _, name in ipairs { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" } do
+    it("because the proxy refuses that " .. name .. " names", function()
+      local proxy = "http://127.0.0.1:" .. helper.closed_port()
+      local out = helper.sh(("%s=%s %s -e %s"):format(name, proxy, helper.LUA, helper.quote [[
+        local graph = require "msgraph"
+        local client = assert(graph.connect { endpoint = "https://graph.example.com", auth = graph.auth.token "x" })
+        local _, err = client:get("/users", { retry = false })
+        print(err.kind, err.phase, err.hint)]]))
+      assert.matches("network\tnot_sent\t.*[Pp][Rr][Oo][Xx][Yy]", out)
+    end)
+  end
 end)
 
 describe("a server that cannot prove who it is", function()
